@@ -1,0 +1,1 @@
+"""Decides, sandboxes and records the tool calls of language models."""
