@@ -202,3 +202,31 @@ class CheckedResult(Strict):
     artifacts: tuple[Artifact, ...] = ()
     changes: tuple[str, ...] = ()
     integrity: str = "untrusted"
+
+
+class Closed(Strict):
+    """The engine's word on a container that is gone. Made by `sandbox`."""
+
+    container: str | None = None
+    exit_code: int | None = None
+    out_of_memory: bool = False
+    facts: dict[str, Json] = {}
+    """CPU seconds, peak memory in bytes, peak processes, bytes out."""
+    log: str = ""
+    """Head and tail of what the tool wrote to its log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """How the container ended, by the engine and the kernel. Made by `sandbox`.
+
+    `outcome` OK says that there is one whole answer, not yet read; every other outcome has
+    none. `detail` is one sentence fit for the model.
+    """
+
+    outcome: Outcome
+    answer: bytes = b""
+    detail: str = ""
+    walls_digest: str | None = None
+    wall_ms: float = 0.0
+    stages: Mapping[str, float]

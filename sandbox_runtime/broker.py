@@ -1,0 +1,200 @@
+"""What happens to a tool call?
+
+    authenticate → task → match → check → decide → record intent → send bytes
+                 → answer → check result → record outcome → reply
+
+Law: recorded before it happens. The decision is durable before a container receives the
+call's bytes; the outcome is durable before the caller hears of it. If the log cannot be
+written, nothing runs.
+
+`deciding` holds the first half, `running` the second. What they need of the world stands
+there as Protocols; `server` joins them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sandbox_runtime import entries, policy
+from sandbox_runtime.call import CheckedResult, Permitted, Refused
+from sandbox_runtime.errors import Fault, Reason, Refusal
+from sandbox_runtime.ledger import Brought, PromptPart
+from sandbox_runtime.records import TaskClosed, TaskOpened
+from sandbox_runtime.task import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sandbox_runtime.call import ProposedCall
+    from sandbox_runtime.deciding import Deciding
+    from sandbox_runtime.ledger import Ledger, Live
+    from sandbox_runtime.manifests.catalogue import Catalogue
+    from sandbox_runtime.running import Runs
+    from sandbox_runtime.strict import Json
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A new task. `token` is its credential; only its keyed digest is kept."""
+
+    live: Live
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnd:
+    """The recorded end of a call."""
+
+    call_id: str
+    checked: CheckedResult
+    arguments: Mapping[str, Json]
+    """As they ran."""
+    changes: tuple[str, ...]
+    grant: str
+    wall_ms: float
+    record: int
+    """Sequence of the outcome's record."""
+
+
+class Broker:
+    """Decides, runs and records."""
+
+    def __init__(
+        self,
+        *,
+        tree: Catalogue,
+        ledger: Ledger,
+        deciding: Deciding,
+        runs: Runs,
+        new_secret: Callable[[], str],
+    ) -> None:
+        self._tree = tree
+        self._ledger = ledger
+        self._deciding = deciding
+        self._runs = runs
+        self._new_secret = new_secret
+
+    async def open_task(
+        self,
+        subject: str,
+        manifest: str,
+        *,
+        prompt: Sequence[PromptPart],
+        variables: Mapping[str, Json],
+        lifetime: timedelta | None,
+    ) -> Opened:
+        """Open a task under `manifest` for the authenticated `subject`; raise `Refusal`."""
+        loaded = self._tree.tasks.get(manifest)
+        if loaded is None:
+            raise Refusal("no such task manifest is loaded", reason=Reason.MANIFEST_NOT_FOUND)
+        lives_for = policy.admit(loaded, subject, variables, lifetime)
+        task, token, now = f"t-{self._new_secret()}", self._new_secret(), self._ledger.now()
+        self._ledger.create_key(task)
+        brought = Brought(prompt=tuple(prompt), variables=dict(variables))
+        body = self._ledger.seal(task, brought)
+        record = TaskOpened(
+            at=now,
+            task=task,
+            manifest=manifest,
+            manifest_digest=loaded.digest,
+            tree_digest=self._tree.digest,
+            subject=subject,
+            token_mac=self._ledger.mac(task, token.encode()),
+            expires_at=now + lives_for // _MICROSECOND,
+            prompt=tuple(part.source for part in brought.prompt),
+            body=body.ref,
+        )
+        return Opened(live=await self._ledger.open(record, body, brought), token=token)
+
+    async def check_call(self, live: Live, call: ProposedCall) -> Permitted:
+        """Decide `call` and run nothing; raise `Refusal` where it would not run."""
+        async with live.lock:
+            decided = await self._deciding.decide(live, call, checked_only=True)
+        await decided.ticket.wait()
+        if isinstance(decided.decision, Refused):
+            raise entries.told_refusal(decided.decision).refusal()
+        return decided.decision
+
+    async def call_tool(self, live: Live, call: ProposedCall) -> CallEnd:
+        """Decide `call`, run it, and return its recorded end; raise `Refusal`.
+
+        Cancelling this kills the container. The same call sent again joins the first one and
+        gets the same end.
+        """
+        async with live.lock:
+            first = not self._is_known(live, call)
+            if first:
+                await self._begin(live, call)
+            running, last = live.running.get(call.call_id), live.last
+        if running is not None:
+            await self._runs.join(running, owner=first)
+        elif last is not None:
+            await last.wait()
+        return self.recorded(live, call.call_id)
+
+    def recorded(self, live: Live, call_id: str) -> CallEnd:
+        """Return the recorded end of a call; raise its `Refusal` where it was refused."""
+        state = live.task.state
+        entry = state.calls.get(call_id)
+        if entry is None or entry.phase is Phase.RUNNING:
+            raise Refusal("the task has no such ended call", reason=Reason.CALL_NOT_FOUND)
+        decided = self._ledger.unseal(state.id, entry.decided, entries.DecisionBody)
+        if decided.refused is not None:
+            raise decided.refused.refusal()
+        if decided.permitted is None or entry.end is None:
+            raise Fault("the log holds a call's end without its permission")
+        return CallEnd(
+            call_id=call_id,
+            checked=self._ledger.unseal(state.id, entry.end.body, CheckedResult),
+            arguments=decided.permitted.arguments,
+            changes=decided.permitted.changes,
+            grant=entry.grant or "",
+            wall_ms=entry.end.wall_ms,
+            record=entry.end.sequence,
+        )
+
+    async def close_task(self, live: Live, subject: str) -> int:
+        """End the task; return how many calls that cancelled."""
+        async with live.lock:
+            if not live.task.state.closed:
+                record = TaskClosed(
+                    at=self._ledger.now(), task=live.task.state.id, subject=subject
+                )
+                await self._ledger.append(live, [record]).wait()
+        return await self._runs.cancel(live.running.values())
+
+    async def settle(self) -> None:
+        """End the calls that an earlier broker left without an outcome."""
+        for live in self._ledger.tasks():
+            for call_id in live.task.state.running:
+                await self._runs.end_unknown(live, call_id)
+
+    async def drain(self, grace: float) -> None:
+        """Let calls in flight end within `grace` seconds, then cancel the rest."""
+        running = [call for live in self._ledger.tasks() for call in live.running.values()]
+        if running:
+            await asyncio.wait([call.end for call in running], timeout=grace)
+            await self._runs.cancel(call for call in running if not call.end.done())
+        await self._runs.closed()
+
+    def _is_known(self, live: Live, call: ProposedCall) -> bool:
+        entry = live.task.state.calls.get(call.call_id)
+        if entry is None:
+            return False
+        if entry.request_mac != self._ledger.mac(live.task.state.id, entries.identity(call)):
+            raise Refusal(
+                "the call id was used for another call",
+                reason=Reason.CALL_ID_REUSED,
+                hint="give each call an id of its own",
+            )
+        return True
+
+    async def _begin(self, live: Live, call: ProposedCall) -> None:
+        decided = await self._deciding.decide(live, call, checked_only=False)
+        if isinstance(decided.decision, Permitted) and decided.container is not None:
+            self._runs.start(live, decided.decision, decided.container, decided.ticket)

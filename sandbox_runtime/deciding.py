@@ -1,0 +1,212 @@
+"""How is a proposed call decided, and the decision recorded?
+
+Law: decide and append are one step under the task's lock; decision and intent are one
+append. What has been decided and is not durable yet is nobody's to act on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from sandbox_runtime import entries, policy
+from sandbox_runtime.call import Permitted, Refused
+from sandbox_runtime.errors import Reason, Refusal, SandboxUnavailable
+from sandbox_runtime.records import RefusalsSpent
+from sandbox_runtime.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sandbox_runtime.call import (
+        Answered,
+        Candidate,
+        Check,
+        Checked,
+        Closed,
+        ProposedCall,
+        Verdict,
+    )
+    from sandbox_runtime.ledger import Ledger, Live, Ticket
+    from sandbox_runtime.records import Micros, Record
+    from sandbox_runtime.strict import Json
+
+_log = structlog.get_logger("sandbox_broker.call")
+
+
+class Validators(Protocol):
+    """The destinations, in killable processes that hold no power."""
+
+    async def check(self, candidate: Candidate) -> Checked:
+        """Return what the destinations say of every attempt's values."""
+        ...
+
+    async def check_value(self, value: Json, checks: Sequence[Check]) -> tuple[Verdict, ...]:
+        """Return what the destinations say of `value`, up to the first that objects."""
+        ...
+
+
+class Container(Protocol):
+    """One container, planned and not yet created."""
+
+    @property
+    def image(self) -> str:
+        """Id of the image."""
+        ...
+
+    @property
+    def plan_digest(self) -> str:
+        """Digest of exactly what the engine will be asked for."""
+        ...
+
+    @property
+    def wall_ms(self) -> int:
+        """The most it may run."""
+        ...
+
+    async def answer(self) -> Answered:
+        """Run the container; cancelling kills it. Raises `SandboxUnavailable`: nothing ran."""
+        ...
+
+    async def closed(self) -> Closed:
+        """Return the engine's word once the container is gone."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Containers, one a call."""
+
+    def plan(self, permitted: Permitted, *, wall_ms: int) -> Container:
+        """Return what would run, for at most `wall_ms`. Raises `SandboxUnavailable`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A decision on its way to the log; with its container where the call shall run."""
+
+    decision: Permitted | Refused
+    container: Container | None
+    ticket: Ticket
+
+
+@dataclass(slots=True, kw_only=True)
+class _Trial:
+    """What is gathered about a call while it is decided."""
+
+    call: ProposedCall
+    watch: Stopwatch
+    matched_at: Micros
+    decided_at: Micros | None = None
+    candidate: Candidate | None = None
+    checked: Checked | None = None
+
+    def body(self, decision: Permitted | Refused) -> entries.DecisionBody:
+        """Return all that the decision was made from, and what it was."""
+        return entries.decision_body(
+            self.call, self.candidate, self.checked, decision, self.matched_at
+        )
+
+
+class Deciding:
+    """Match, check, decide, record."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        validators: Validators,
+        sandbox: Sandbox,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._validators = validators
+        self._sandbox = sandbox
+        self._monotonic = monotonic
+
+    async def decide(self, live: Live, call: ProposedCall, *, checked_only: bool) -> Decided:
+        """Decide `call` and enqueue the decision. The caller holds the task's lock."""
+        self._refuse_muted(live)
+        trial = _Trial(call=call, watch=Stopwatch(self._monotonic), matched_at=self._ledger.now())
+        decision = await self._judge(live, trial)
+        container: Container | None = None
+        if isinstance(decision, Permitted) and not checked_only:
+            decision, container = self._plan(live, decision)
+        return Decided(
+            decision=decision,
+            container=container,
+            ticket=self._record(live, trial, decision, container, checked_only=checked_only),
+        )
+
+    async def _judge(self, live: Live, trial: _Trial) -> Permitted | Refused:
+        with trial.watch.time("match"):
+            matched = policy.match(live.task, trial.call, trial.matched_at)
+        if isinstance(matched, Refused):
+            return matched
+        trial.candidate = matched
+        with trial.watch.time("check"):
+            trial.checked = await self._validators.check(matched)
+        trial.decided_at = self._ledger.now()
+        with trial.watch.time("decide"):
+            return policy.decide(live.task, matched, trial.checked, trial.decided_at)
+
+    def _plan(
+        self, live: Live, permitted: Permitted
+    ) -> tuple[Permitted, Container] | tuple[Refused, None]:
+        try:
+            wall_ms = policy.wall_time_left(live.task)
+            return permitted, self._sandbox.plan(permitted, wall_ms=wall_ms)
+        except SandboxUnavailable as fault:
+            _log.error("plan_failed", call=permitted.call.call_id, cause=str(fault))
+            return _unavailable(permitted), None
+
+    def _record(
+        self,
+        live: Live,
+        trial: _Trial,
+        decision: Permitted | Refused,
+        container: Container | None,
+        *,
+        checked_only: bool,
+    ) -> Ticket:
+        task, call = live.task, trial.call
+        body = self._ledger.seal(task.state.id, trial.body(decision))
+        decided = entries.decided(
+            task,
+            call,
+            trial.checked,
+            decision,
+            at=trial.decided_at or trial.matched_at,
+            checked_only=checked_only,
+            request_mac=self._ledger.mac(task.state.id, entries.identity(call)),
+            stages=trial.watch.stages,
+            body=body.ref,
+        )
+        _log.info("decided", **entries.wide_decision(decided))
+        records: list[Record] = [decided]
+        if isinstance(decision, Permitted) and container is not None:
+            records.append(entries.intent(decision, container, at=decided.at))
+        return self._ledger.append(live, records, [body])
+
+    def _refuse_muted(self, live: Live) -> None:
+        budgets, state = live.task.manifest.manifest.spec.budgets, live.task.state
+        if state.refusals < budgets.refusals and state.checks < budgets.checks:
+            return
+        if not state.muted:
+            self._ledger.append(live, [RefusalsSpent(at=self._ledger.now(), task=state.id)])
+        raise Refusal(
+            "the task has used up its refused calls and checks; nothing more of it is decided",
+            reason=Reason.REFUSALS_SPENT,
+            hint="open a new task",
+        )
+
+
+def _unavailable(permitted: Permitted) -> Refused:
+    return Refused(
+        reason=Reason.SANDBOX_UNAVAILABLE,
+        problem="no container can be had for this tool now",
+        rule=permitted.rule,
+        grant=permitted.grant,
+    )

@@ -1,0 +1,279 @@
+"""How does each stage of a call become a record, and a record what the caller is told?
+
+Law: whatever the decision was made from goes into the record or its body, so that the call
+can be decided again. What a model or a user wrote goes into the body alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from sandbox_runtime.call import (
+    Check,
+    Checked,
+    CheckedResult,
+    ModelContext,
+    Objected,
+    Outcome,
+    Permitted,
+    Refused,
+)
+from sandbox_runtime.destinations.json_text import canonical
+from sandbox_runtime.errors import Reason, Refusal
+from sandbox_runtime.policy.release import size
+from sandbox_runtime.records import (
+    CallClosed,
+    CallDecided,
+    CallIntent,
+    CallOutcome,
+    CheckTrace,
+    Micros,
+)
+from sandbox_runtime.strict import Json, Strict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sandbox_runtime.call import Answered, Candidate, Closed, ProposedCall, Verdict
+    from sandbox_runtime.records import Body
+    from sandbox_runtime.task import OpenTask
+
+
+class ToldRefusal(Strict):
+    """A refusal, as the body of its decision keeps it."""
+
+    reason: Reason
+    problem: str
+    pointer: str
+    code: str | None
+    hint: str | None
+
+    def refusal(self) -> Refusal:
+        """Return what the caller is told. The rule stays with the operators."""
+        return Refusal(
+            self.problem,
+            reason=self.reason,
+            pointer=self.pointer,
+            code=self.code,
+            hint=self.hint,
+        )
+
+
+class ToldPermission(Strict):
+    """A permission, as the body of its decision keeps it."""
+
+    arguments: dict[str, Json]
+    changes: tuple[str, ...]
+    facts: dict[str, Json]
+
+
+class TriedGrant(Strict):
+    """One grant under which the call was tried, and the checks that it asked for."""
+
+    grant: str
+    checks: tuple[Check, ...]
+
+
+class DecisionBody(Strict):
+    """All that a decision was made from, and what it was."""
+
+    tool: str
+    text: str
+    """The arguments as the model wrote them."""
+    model: ModelContext
+    matched_at: Micros
+    attempts: tuple[TriedGrant, ...]
+    checked: Checked | None
+    permitted: ToldPermission | None
+    refused: ToldRefusal | None
+
+
+class Planned(Protocol):
+    """What the log says of a container before it exists."""
+
+    @property
+    def image(self) -> str:
+        """Id of the image."""
+        ...
+
+    @property
+    def plan_digest(self) -> str:
+        """Digest of exactly what the engine will be asked for."""
+        ...
+
+    @property
+    def wall_ms(self) -> int:
+        """The most it may run."""
+        ...
+
+
+def identity(call: ProposedCall) -> bytes:
+    """Return the bytes that make the call this call: its tool and its arguments."""
+    return canonical([call.tool]) + b"\n" + call.text
+
+
+def decision_body(
+    call: ProposedCall,
+    candidate: Candidate | None,
+    checked: Checked | None,
+    decision: Permitted | Refused,
+    matched_at: Micros,
+) -> DecisionBody:
+    """Return all that the decision was made from, and what it was."""
+    attempts = candidate.attempts if candidate is not None else ()
+    return DecisionBody(
+        tool=call.tool,
+        text=call.text.decode("utf-8", errors="replace"),
+        model=call.model,
+        matched_at=matched_at,
+        attempts=tuple(TriedGrant(grant=a.grant, checks=a.checks) for a in attempts),
+        checked=checked,
+        permitted=_told_permission(decision) if isinstance(decision, Permitted) else None,
+        refused=told_refusal(decision) if isinstance(decision, Refused) else None,
+    )
+
+
+def _told_permission(decision: Permitted) -> ToldPermission:
+    return ToldPermission(
+        arguments=dict(decision.arguments),
+        changes=decision.changes,
+        facts=dict(decision.facts),
+    )
+
+
+def told_refusal(decision: Refused) -> ToldRefusal:
+    """Return what the caller may know of a refusal."""
+    return ToldRefusal(
+        reason=decision.reason,
+        problem=decision.problem,
+        pointer=decision.pointer,
+        code=decision.code,
+        hint=decision.hint,
+    )
+
+
+def decided(
+    task: OpenTask,
+    call: ProposedCall,
+    checked: Checked | None,
+    decision: Permitted | Refused,
+    *,
+    at: Micros,
+    checked_only: bool,
+    request_mac: str,
+    stages: Mapping[str, float],
+    body: Body,
+) -> CallDecided:
+    """Return the record of a decision."""
+    refused = decision if isinstance(decision, Refused) else None
+    tool = task.tools.get(call.tool)
+    return CallDecided(
+        at=at,
+        task=task.state.id,
+        call=call.call_id,
+        tool=call.tool if tool is not None else None,
+        tool_digest=tool.digest if tool is not None else None,
+        subject=call.subject,
+        request_mac=request_mac,
+        checked_only=checked_only,
+        permitted=refused is None,
+        grant=decision.grant,
+        reason=refused.reason if refused is not None else None,
+        code=refused.code if refused is not None else None,
+        pointer=refused.pointer if refused is not None else "",
+        rule=str(task.manifest.place(decision.rule)),
+        checks=tuple(traces(v) for v in checked.verdicts) if checked is not None else (),
+        stages=dict(stages),
+        body=body,
+    )
+
+
+def traces(verdicts: Sequence[Verdict]) -> tuple[CheckTrace, ...]:
+    """Return what the log says of `verdicts`: no values."""
+    return tuple(
+        CheckTrace(
+            pointer=v.pointer if v.verdict != "objected" else "",
+            kind=v.kind,
+            verdict=v.verdict,
+            code=v.code if isinstance(v, Objected) else None,
+        )
+        for v in verdicts
+    )
+
+
+def intent(permitted: Permitted, container: Planned, *, at: Micros) -> CallIntent:
+    """Return the record that stands before the call's bytes go in."""
+    return CallIntent(
+        at=at,
+        task=permitted.call.task_id,
+        call=permitted.call.call_id,
+        grant=permitted.grant,
+        image=container.image,
+        plan_digest=container.plan_digest,
+        reserved_ms=container.wall_ms,
+    )
+
+
+def outcome(
+    task: str,
+    call: str,
+    checked: CheckedResult,
+    answered: Answered,
+    verdicts: Sequence[Verdict],
+    *,
+    at: Micros,
+    body: Body,
+) -> CallOutcome:
+    """Return the record of how a started call ended."""
+    refused = next((v for v in verdicts if isinstance(v, Objected)), None)
+    return CallOutcome(
+        at=at,
+        task=task,
+        call=call,
+        outcome=checked.outcome,
+        code=refused.code if refused is not None else None,
+        checks=traces(verdicts),
+        walls_digest=answered.walls_digest,
+        wall_ms=answered.wall_ms,
+        result_bytes=size(checked),
+        integrity=checked.integrity,
+        stages=dict(answered.stages),
+        body=body,
+    )
+
+
+def closed(
+    task: str, call: str, word: Closed, *, at: Micros, body: Body
+) -> CallClosed:
+    """Return the record of the engine's word on a container that is gone."""
+    return CallClosed(
+        at=at,
+        task=task,
+        call=call,
+        container=word.container,
+        exit_code=word.exit_code,
+        out_of_memory=word.out_of_memory,
+        facts=word.facts,
+        body=body,
+    )
+
+
+def wide_decision(decided: CallDecided) -> dict[str, object]:
+    """Return what operators' diagnostics say of a decision: names and codes, no values."""
+    return decided.model_dump(mode="json", exclude={"v", "at", "kind", "body", "request_mac"})
+
+
+def wide_outcome(ended: CallOutcome) -> dict[str, object]:
+    """Return what operators' diagnostics say of an outcome: names and codes, no values."""
+    return ended.model_dump(mode="json", exclude={"v", "at", "kind", "body"})
+
+
+UNKNOWN = CheckedResult(
+    outcome=Outcome.UNKNOWN,
+    detail="the broker ended while the call ran; nobody knows how it went",
+)
+CANCELLED = CheckedResult(outcome=Outcome.CANCELLED, detail="the call was cancelled")
+UNAVAILABLE = CheckedResult(
+    outcome=Outcome.SANDBOX_UNAVAILABLE,
+    detail="the container could not be had as planned; nothing of the call ran",
+)

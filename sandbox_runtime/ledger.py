@@ -1,0 +1,226 @@
+"""Which tasks are there, and how does what happened get into log and state?
+
+Law: records are the only source of truth. State changes by `evolve` at the moment a record
+is enqueued, under the task's lock; nobody outside hears of it before it is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+from sandbox_runtime import records
+from sandbox_runtime.destinations.json_text import canonical
+from sandbox_runtime.errors import Reason, Refusal
+from sandbox_runtime.manifests.loader import load_texts
+from sandbox_runtime.strict import Json, Strict
+from sandbox_runtime.task import OpenTask, begin, evolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sandbox_runtime.call import Answered
+    from sandbox_runtime.manifests.catalogue import Catalogue
+    from sandbox_runtime.records import Body, Micros, Record
+
+B = TypeVar("B", bound=Strict)
+
+SYSTEM = "system"
+"""The key under which bodies lie that belong to no task."""
+
+
+class Sealed(Protocol):
+    """An encrypted body on its way to the log."""
+
+    @property
+    def ref(self) -> Body:
+        """What a leaf says of it."""
+        ...
+
+
+class Ticket(Protocol):
+    """A place in the log that is taken and not yet durable."""
+
+    @property
+    def sequence(self) -> int:
+        """Sequence number of the append's first record."""
+        ...
+
+    async def wait(self) -> None:
+        """Return when the records are durable; raise `EvidenceUnavailable` if they never are."""
+        ...
+
+
+class Evidence(Protocol):
+    """Opaque bytes, kept safe. Every method returns at once."""
+
+    def create_key(self, task: str) -> None:
+        """Make a new task's key, durably."""
+        ...
+
+    def seal(self, task: str, body: bytes) -> Sealed:
+        """Encrypt `body` under the task's key."""
+        ...
+
+    def open(self, task: str, ref: Body) -> bytes:
+        """Return the body behind `ref`, decrypted and compared with its commitment."""
+        ...
+
+    def mac(self, task: str, data: bytes) -> str:
+        """Return the keyed digest of `data` under the task's key."""
+        ...
+
+    def enqueue(self, leaves: Sequence[bytes], bodies: Sequence[Sealed]) -> Ticket:
+        """Take the next places in the log; bodies become durable before leaves."""
+        ...
+
+
+class PromptPart(Strict):
+    """A piece of what the task was asked to do: typed is trusted, attached is not."""
+
+    source: Literal["typed", "attached"]
+    text: str
+
+
+class Brought(Strict):
+    """The body of `task.opened`: what whoever opened the task brought."""
+
+    prompt: tuple[PromptPart, ...]
+    variables: dict[str, Json]
+
+
+class Files(Strict):
+    """The body of `manifest.loaded`: every file of the tree, by its path."""
+
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A call in flight. Cancelling `container` kills it; `end` is done when that is durable."""
+
+    container: asyncio.Task[Answered]
+    end: asyncio.Task[None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Live:
+    """One task in memory: what deciding needs, its lock, and what runs of it."""
+
+    task: OpenTask
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    running: dict[str, Running] = field(default_factory=dict)
+    """By call id."""
+    last: Ticket | None = None
+    """Of the task's latest append: once it is durable, all before it are."""
+
+
+class Ledger:
+    """The tasks of one broker, folded from its log."""
+
+    def __init__(self, evidence: Evidence, clock: Callable[[], Micros]) -> None:
+        self._evidence = evidence
+        self._clock = clock
+        self._tasks: dict[str, Live] = {}
+        self._trees: dict[str, Catalogue] = {}
+
+    def now(self) -> Micros:
+        """Return the broker's clock."""
+        return self._clock()
+
+    def find(self, task: str, token: str) -> Live:
+        """Return the task whose token this is. Unknown task and wrong token look alike."""
+        live = self._tasks.get(task)
+        if live is not None and compare_digest(
+            self.mac(task, token.encode()), live.task.state.token_mac
+        ):
+            return live
+        raise Refusal(
+            "no such task, or not its token",
+            reason=Reason.TASK_NOT_FOUND,
+            hint="send the token that OpenTask returned as metadata `task-token`",
+        )
+
+    def tasks(self) -> tuple[Live, ...]:
+        """Return every task that this log holds."""
+        return tuple(self._tasks.values())
+
+    async def load(self, tree: Catalogue) -> None:
+        """Bring a tree of manifests into force, recorded with its whole text."""
+        if tree.digest in self._trees:
+            return
+        body = self.seal(SYSTEM, Files(files=dict(tree.sources)))
+        record = records.ManifestsLoaded(
+            at=self._clock(),
+            digest=tree.digest,
+            tools={name: tool.digest for name, tool in tree.tools.items()},
+            tasks={name: task.digest for name, task in tree.tasks.items()},
+            body=body.ref,
+        )
+        self._trees[tree.digest] = tree
+        await self._evidence.enqueue([records.leaf(record)], [body]).wait()
+
+    async def open(self, record: records.TaskOpened, body: Sealed, brought: Brought) -> Live:
+        """Record a new task, and know it once it is durable."""
+        await self._evidence.enqueue([records.leaf(record)], [body]).wait()
+        live = self._tasks[record.task] = Live(task=self._hydrated(record, brought))
+        return live
+
+    def append(
+        self, live: Live, entries: Sequence[Record], bodies: Sequence[Sealed] = ()
+    ) -> Ticket:
+        """Enqueue `entries` as one append and evolve the task's state by them."""
+        ticket = self._evidence.enqueue([records.leaf(entry) for entry in entries], bodies)
+        state = live.task.state
+        for offset, entry in enumerate(entries):
+            state = evolve(state, entry, ticket.sequence + offset)
+        live.task, live.last = replace(live.task, state=state), ticket
+        return ticket
+
+    async def note(self, record: Record) -> None:
+        """Record what belongs to no task."""
+        await self._evidence.enqueue([records.leaf(record)], []).wait()
+
+    def create_key(self, task: str) -> None:
+        """Make the key of a new task."""
+        self._evidence.create_key(task)
+
+    def seal(self, task: str, body: Strict) -> Sealed:
+        """Encrypt a body under the task's key."""
+        return self._evidence.seal(task, canonical(body.model_dump(mode="json")))
+
+    def unseal(self, task: str, ref: Body, model: type[B]) -> B:
+        """Return a body that `seal` encrypted and the log holds."""
+        return model.model_validate_json(self._evidence.open(task, ref))
+
+    def mac(self, task: str, data: bytes) -> str:
+        """Return the keyed digest of `data` under the task's key."""
+        return self._evidence.mac(task, data)
+
+    def restore(self, stored: Iterable[tuple[int, bytes]]) -> None:
+        """Fold the whole log: every task stands where it stood."""
+        for sequence, leaf in stored:
+            record = records.parse(leaf)
+            if isinstance(record, records.ManifestsLoaded):
+                self._restore_tree(record)
+            elif isinstance(record, records.TaskOpened):
+                brought = self.unseal(record.task, record.body, Brought)
+                self._tasks[record.task] = Live(task=self._hydrated(record, brought))
+            elif (live := self._tasks.get(getattr(record, "task", ""))) is not None:
+                live.task = replace(live.task, state=evolve(live.task.state, record, sequence))
+
+    def _restore_tree(self, record: records.ManifestsLoaded) -> None:
+        if record.digest not in self._trees:
+            files = self.unseal(SYSTEM, record.body, Files).files
+            self._trees[record.digest] = load_texts(files)
+
+    def _hydrated(self, record: records.TaskOpened, brought: Brought) -> OpenTask:
+        tree = self._trees[record.tree_digest]
+        return OpenTask(
+            state=begin(record),
+            manifest=tree.tasks[record.manifest],
+            tools=tree.tools,
+            variables=brought.variables,
+        )

@@ -1,0 +1,23 @@
+"""May this call run, and may its result go on?
+
+Law: pure functions of recorded inputs. Nothing here knows a clock, a file or a socket, so
+anyone can decide a recorded call again, bit for bit.
+"""
+
+from sandbox_runtime.policy.admit import admit
+from sandbox_runtime.policy.answer import Invalid, ToolAnswer, answer_checks, read_answer
+from sandbox_runtime.policy.decide import decide, wall_time_left
+from sandbox_runtime.policy.match import match
+from sandbox_runtime.policy.release import release
+
+__all__ = [
+    "Invalid",
+    "ToolAnswer",
+    "admit",
+    "answer_checks",
+    "decide",
+    "match",
+    "read_answer",
+    "release",
+    "wall_time_left",
+]

@@ -1,0 +1,179 @@
+"""May this call run?
+
+Law: the only decider. Permitted means that some one grant, alone, allows every canonical
+value, and that the task can still pay. Everything else is refused, an aborted check too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from sandbox_runtime.call import CheckAborted, Finding, Objected, Permitted, Refused
+from sandbox_runtime.destinations import json_text
+from sandbox_runtime.errors import Reason
+from sandbox_runtime.manifests.effective import bind_constraints
+from sandbox_runtime.policy.constraints import broken
+from sandbox_runtime.policy.match import lives
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sandbox_runtime.call import Attempt, Candidate, Check, Checked, Rule, Verdict
+    from sandbox_runtime.manifests.model import Grant
+    from sandbox_runtime.records import Micros
+    from sandbox_runtime.strict import Json
+    from sandbox_runtime.task import OpenTask
+
+_BUDGETS: Rule = ("spec", "budgets")
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A refusal, and how far its grant came: the furthest one is the most helpful."""
+
+    refused: Refused
+    reached: int
+
+
+def decide(
+    task: OpenTask, candidate: Candidate, checked: Checked, now: Micros
+) -> Permitted | Refused:
+    """Return whether `candidate` may run, and why not.
+
+    1. the task still lives, and its budgets are not spent;
+    2. under one grant, every destination accepted its value;
+    3. under the same grant, every constraint holds for the canonical values;
+    4. the same grant has calls left.
+    """
+    if (dead := lives(task, now) or _spent(task)) is not None:  # 1
+        return dead
+    turns: list[_Turn] = []
+    for attempt, verdicts in zip(candidate.attempts, checked.verdicts, strict=True):
+        decision = _try(task, candidate, attempt, verdicts)
+        if isinstance(decision, Permitted):
+            return decision
+        turns.append(decision)
+    return max(turns, key=lambda turn: turn.reached).refused
+
+
+def _spent(task: OpenTask) -> Refused | None:
+    budgets, state = task.manifest.manifest.spec.budgets, task.state
+    if state.started >= budgets.calls:
+        return _over("calls", f"the task's {budgets.calls} calls are used up")
+    if wall_time_left(task) == 0:
+        return _over("wall_time", "the task's wall time is used up")
+    if state.result_bytes >= budgets.result_bytes:
+        return _over("result_bytes", "the task's result bytes are used up")
+    return None
+
+
+def _over(budget: str, problem: str) -> Refused:
+    return Refused(reason=Reason.BUDGET_SPENT, problem=problem, rule=(*_BUDGETS, budget))
+
+
+def _try(
+    task: OpenTask, candidate: Candidate, attempt: Attempt, verdicts: Sequence[Verdict]
+) -> Permitted | _Turn:
+    grant = task.manifest.manifest.spec.grants[attempt.grant_index]
+    for check, verdict in zip(attempt.checks, verdicts, strict=False):  # 2
+        match verdict:
+            case Objected():
+                return _Turn(_objected(grant, check, verdict), 0)
+            case CheckAborted():
+                return _Turn(_aborted(grant, check), 0)
+            case Finding():
+                continue
+            case _:
+                assert_never(verdict)
+    if len(verdicts) != len(attempt.checks):
+        return _Turn(_aborted(grant, attempt.checks[len(verdicts)]), 0)
+    arguments = _canonical(candidate.arguments, verdicts)
+    if (constraint := _constraint(task, attempt, grant, arguments)) is not None:  # 3
+        return _Turn(constraint, 1)
+    if task.state.spent.get(grant.id, 0) >= grant.max_calls:  # 4
+        return _Turn(_used_up(attempt, grant), 2)
+    return _permitted(candidate, attempt, arguments, verdicts)
+
+
+def _canonical(arguments: Mapping[str, Json], verdicts: Sequence[Verdict]) -> dict[str, Json]:
+    values = dict(arguments)
+    for verdict in verdicts:
+        if isinstance(verdict, Finding) and verdict.pointer:
+            values[json_text.tokens(verdict.pointer)[0]] = verdict.value
+    return values
+
+
+def _objected(grant: Grant, check: Check, verdict: Objected) -> Refused:
+    return Refused(
+        reason=Reason.ARGUMENT_NOT_ALLOWED,
+        problem=verdict.problem,
+        rule=check.rule,
+        pointer=verdict.pointer,
+        code=verdict.code,
+        hint=verdict.hint,
+        grant=grant.id,
+    )
+
+
+def _aborted(grant: Grant, check: Check) -> Refused:
+    return Refused(
+        reason=Reason.CHECK_ABORTED,
+        problem="the value could not be checked within its limits",
+        rule=check.rule,
+        pointer=check.pointer,
+        code=f"{check.kind}.aborted",
+        hint="send a smaller or simpler value",
+        grant=grant.id,
+    )
+
+
+def _constraint(
+    task: OpenTask, attempt: Attempt, grant: Grant, arguments: Mapping[str, Json]
+) -> Refused | None:
+    for name, named in grant.arguments.items():
+        bound = bind_constraints(named, task.variables)
+        if name in arguments and (breach := broken(arguments[name], bound)) is not None:
+            constraint, problem = breach
+            return Refused(
+                reason=Reason.ARGUMENT_NOT_ALLOWED,
+                problem=problem,
+                rule=("spec", "grants", attempt.grant_index, "arguments", name, constraint),
+                pointer=json_text.pointer(name),
+                code=f"constraint.{constraint}",
+                grant=grant.id,
+            )
+    return None
+
+
+def _used_up(attempt: Attempt, grant: Grant) -> Refused:
+    return Refused(
+        reason=Reason.CALLS_SPENT,
+        problem=f"the {grant.max_calls} calls of grant `{grant.id}` are used up",
+        rule=("spec", "grants", attempt.grant_index, "max_calls"),
+        grant=grant.id,
+    )
+
+
+def _permitted(
+    candidate: Candidate,
+    attempt: Attempt,
+    arguments: Mapping[str, Json],
+    verdicts: Sequence[Verdict],
+) -> Permitted:
+    findings = [verdict for verdict in verdicts if isinstance(verdict, Finding)]
+    return Permitted(
+        call=candidate.call,
+        tool=candidate.tool,
+        grant=attempt.grant,
+        rule=("spec", "grants", attempt.grant_index, "id"),
+        arguments=arguments,
+        changes=tuple(change for finding in findings for change in finding.changes),
+        facts={finding.pointer: finding.facts for finding in findings if finding.facts},
+    )
+
+
+def wall_time_left(task: OpenTask) -> int:
+    """Return the milliseconds of wall time that the task may still set aside."""
+    budget = task.manifest.manifest.spec.budgets.wall_time.total_seconds() * 1000
+    return max(0, int(budget - task.state.wall_ms - task.state.reserved_ms))

@@ -1,0 +1,214 @@
+"""What does each action leave behind in the log?
+
+Law: a leaf carries codes, pointers, sizes and salted commitments. What a model, a user or
+a tool wrote lives in an encrypted body, which the leaf only commits to.
+
+Leaves are canonical JSON (sorted keys, no spaces, UTF-8). Their bytes are what the log
+keeps; they are never printed again from a model.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from sandbox_runtime.call import Outcome
+from sandbox_runtime.destinations.json_text import canonical
+from sandbox_runtime.errors import Reason
+from sandbox_runtime.strict import Json, Strict
+
+Micros = int
+"""Microseconds since the Unix epoch, UTC, by the broker's clock. Order is by sequence."""
+
+
+class Body(Strict):
+    """A reference to an encrypted body: its salted commitment, its size, where it lies."""
+
+    commitment: str
+    size: int
+    at: int
+
+
+class _Record(Strict):
+    v: Literal[1] = 1
+    at: Micros
+
+
+class BrokerStarted(_Record):
+    """A broker took the log. Calls it found without an outcome follow as `unknown`."""
+
+    kind: Literal["operator.started"] = "operator.started"
+    broker: str
+    version: str
+    cut_bytes: int
+    """Unacknowledged bytes that the last crash left and this start removed."""
+
+
+class BrokerStopped(_Record):
+    """A broker let go of the log in good order."""
+
+    kind: Literal["operator.stopped"] = "operator.stopped"
+    broker: str
+
+
+class ManifestsLoaded(_Record):
+    """A tree of manifests came into force. The body holds its files, to be loaded again."""
+
+    kind: Literal["manifest.loaded"] = "manifest.loaded"
+    digest: str
+    tools: dict[str, str]
+    tasks: dict[str, str]
+    body: Body
+
+
+class TaskOpened(_Record):
+    """A task began. The body holds prompt and variables."""
+
+    kind: Literal["task.opened"] = "task.opened"
+    task: str
+    manifest: str
+    manifest_digest: str
+    tree_digest: str
+    subject: str
+    token_mac: str
+    expires_at: Micros
+    prompt: tuple[Literal["typed", "attached"], ...]
+    body: Body
+
+
+class TaskClosed(_Record):
+    """A task ended before its time."""
+
+    kind: Literal["task.closed"] = "task.closed"
+    task: str
+    subject: str
+
+
+class CheckTrace(Strict):
+    """One destination's word on one value, without the value."""
+
+    pointer: str
+    kind: str
+    verdict: Literal["finding", "objected", "aborted"]
+    code: str | None = None
+
+
+class CallDecided(_Record):
+    """The decision on a call. The body holds what was proposed, found and decided."""
+
+    kind: Literal["call.decided"] = "call.decided"
+    task: str
+    call: str
+    tool: str | None
+    """None: the manifests know no tool of that name; the name is in the body."""
+    tool_digest: str | None
+    subject: str
+    request_mac: str
+    checked_only: bool
+    permitted: bool
+    grant: str | None
+    reason: Reason | None
+    code: str | None
+    pointer: str
+    rule: str
+    """`file:line` of the manifest's word that decided."""
+    checks: tuple[tuple[CheckTrace, ...], ...]
+    stages: dict[str, float]
+    """Milliseconds by stage."""
+    body: Body
+
+
+class CallIntent(_Record):
+    """The call's bytes are about to go into a container. One append with its decision."""
+
+    kind: Literal["call.intent"] = "call.intent"
+    task: str
+    call: str
+    grant: str
+    image: str
+    plan_digest: str
+    reserved_ms: int
+    """Wall time set aside from the task's budget until the outcome is known."""
+
+
+class CallOutcome(_Record):
+    """How a started call ended. The body holds its checked result."""
+
+    kind: Literal["call.outcome"] = "call.outcome"
+    task: str
+    call: str
+    outcome: Outcome
+    code: str | None
+    checks: tuple[CheckTrace, ...]
+    walls_digest: str | None
+    """What the kernel showed applied, before the call's bytes went in."""
+    wall_ms: float
+    result_bytes: int
+    integrity: str
+    stages: dict[str, float]
+    body: Body
+
+
+class CallClosed(_Record):
+    """The engine's word on the container. The body holds head and tail of the tool's log."""
+
+    kind: Literal["call.closed"] = "call.closed"
+    task: str
+    call: str
+    container: str | None
+    exit_code: int | None
+    out_of_memory: bool
+    facts: dict[str, Json]
+    """CPU seconds, peak memory in bytes, peak processes, bytes out."""
+    body: Body
+
+
+class AuthRefused(_Record):
+    """Attempts without a valid credential, counted since the last such record."""
+
+    kind: Literal["auth.refused"] = "auth.refused"
+    count: int
+    since: Micros
+    reasons: dict[str, int]
+
+
+class RefusalsSpent(_Record):
+    """A task used up its refusals; from now on nothing of it is decided or logged."""
+
+    kind: Literal["alert.refusals_spent"] = "alert.refusals_spent"
+    task: str
+
+
+Record = Annotated[
+    BrokerStarted
+    | BrokerStopped
+    | ManifestsLoaded
+    | TaskOpened
+    | TaskClosed
+    | CallDecided
+    | CallIntent
+    | CallOutcome
+    | CallClosed
+    | AuthRefused
+    | RefusalsSpent,
+    Field(discriminator="kind"),
+]
+
+_RECORD: TypeAdapter[Record] = TypeAdapter(Record)
+
+
+def leaf(record: Record) -> bytes:
+    """Return the bytes that the log keeps of `record`."""
+    return canonical(record.model_dump(mode="json"))
+
+
+def parse(stored: bytes) -> Record:
+    """Return the record that `leaf` wrote; raises pydantic's ValidationError."""
+    return _RECORD.validate_json(stored)
+
+
+def bodies(record: Record) -> tuple[Body, ...]:
+    """Return the bodies that `record` commits to."""
+    body = getattr(record, "body", None)
+    return (body,) if body is not None else ()

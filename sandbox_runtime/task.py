@@ -1,0 +1,186 @@
+"""Where does a task stand?
+
+Law: a task's state is a fold over its records and nothing else. A restart, a replay and a
+second broker do the same fold and get the same state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sandbox_runtime.call import Outcome
+from sandbox_runtime.records import (
+    CallDecided,
+    CallIntent,
+    CallOutcome,
+    RefusalsSpent,
+    TaskClosed,
+    TaskOpened,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox_runtime.manifests.catalogue import LoadedTask, LoadedTool
+    from sandbox_runtime.records import Body, Micros, Record
+    from sandbox_runtime.strict import Json
+
+
+_NOTHING_RAN = frozenset({Outcome.SANDBOX_UNAVAILABLE})
+"""Outcomes of calls whose bytes never went in: they spend nothing."""
+
+
+class Phase(StrEnum):
+    """Where one call stands."""
+
+    REFUSED = "refused"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEntryEnd:
+    """How one call ended."""
+
+    outcome: Outcome
+    body: Body
+    sequence: int
+    """Of the outcome's record."""
+    wall_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEntry:
+    """What the task remembers of one call."""
+
+    request_mac: str
+    phase: Phase
+    decided: Body
+    grant: str | None
+    reserved_ms: int = 0
+    end: CallEntryEnd | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState:
+    """A task, as its records tell it."""
+
+    id: str
+    manifest: str
+    manifest_digest: str
+    tree_digest: str
+    subject: str
+    token_mac: str
+    opened: Body
+    expires_at: Micros
+    closed: bool = False
+    calls: Mapping[str, CallEntry] = field(default_factory=dict)
+    spent: Mapping[str, int] = field(default_factory=dict)
+    """Started calls by grant."""
+    wall_ms: float = 0.0
+    result_bytes: int = 0
+    refusals: int = 0
+    checks: int = 0
+    muted: bool = False
+    """Its refusals are used up: nothing more of it is decided or logged."""
+
+    @property
+    def started(self) -> int:
+        """How many calls were started, whatever became of them."""
+        return sum(self.spent.values())
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Ids of the calls that were started and have no outcome."""
+        return tuple(i for i, call in self.calls.items() if call.phase is Phase.RUNNING)
+
+    @property
+    def reserved_ms(self) -> int:
+        """Wall time set aside for calls that run now."""
+        return sum(c.reserved_ms for c in self.calls.values() if c.phase is Phase.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTask:
+    """What deciding a call needs to know of its task: state, manifests, variables."""
+
+    state: TaskState
+    manifest: LoadedTask
+    tools: Mapping[str, LoadedTool]
+    variables: Mapping[str, Json]
+
+
+def begin(record: TaskOpened) -> TaskState:
+    """Return the state that opening a task leaves."""
+    return TaskState(
+        id=record.task,
+        manifest=record.manifest,
+        manifest_digest=record.manifest_digest,
+        tree_digest=record.tree_digest,
+        subject=record.subject,
+        token_mac=record.token_mac,
+        opened=record.body,
+        expires_at=record.expires_at,
+    )
+
+
+def evolve(state: TaskState, record: Record, sequence: int) -> TaskState:
+    """Return the state after `record`, which the log holds at `sequence`."""
+    match record:
+        case CallDecided():
+            return _decided(state, record)
+        case CallIntent():
+            return _intended(state, record)
+        case CallOutcome():
+            return _ended(state, record, sequence)
+        case RefusalsSpent():
+            return replace(state, muted=True)
+        case TaskClosed():
+            return replace(state, closed=True)
+        case _:
+            return state
+
+
+def _decided(state: TaskState, record: CallDecided) -> TaskState:
+    refusals = state.refusals + (not record.permitted)
+    if record.checked_only:
+        return replace(state, checks=state.checks + 1, refusals=refusals)
+    entry = CallEntry(
+        request_mac=record.request_mac,
+        phase=Phase.RUNNING if record.permitted else Phase.REFUSED,
+        decided=record.body,
+        grant=record.grant,
+    )
+    return replace(state, calls={**state.calls, record.call: entry}, refusals=refusals)
+
+
+def _intended(state: TaskState, record: CallIntent) -> TaskState:
+    entry = replace(state.calls[record.call], reserved_ms=record.reserved_ms)
+    spent = state.spent.get(record.grant, 0) + 1
+    return replace(
+        state,
+        calls={**state.calls, record.call: entry},
+        spent={**state.spent, record.grant: spent},
+    )
+
+
+def _ended(state: TaskState, record: CallOutcome, sequence: int) -> TaskState:
+    entry = state.calls[record.call]
+    end = CallEntryEnd(
+        outcome=record.outcome, body=record.body, sequence=sequence, wall_ms=record.wall_ms
+    )
+    ended = replace(entry, phase=Phase.ENDED, end=end)
+    return replace(
+        state,
+        calls={**state.calls, record.call: ended},
+        spent=_refunded(state, entry) if record.outcome in _NOTHING_RAN else state.spent,
+        wall_ms=state.wall_ms + record.wall_ms,
+        result_bytes=state.result_bytes + record.result_bytes,
+    )
+
+
+def _refunded(state: TaskState, entry: CallEntry) -> Mapping[str, int]:
+    grant = entry.grant or ""
+    return {**state.spent, grant: state.spent.get(grant, 0) - 1}
