@@ -71,12 +71,14 @@ class Broker:
         ledger: Ledger,
         deciding: Deciding,
         runs: Runs,
+        new_id: Callable[[], str],
         new_secret: Callable[[], str],
     ) -> None:
         self._tree = tree
         self._ledger = ledger
         self._deciding = deciding
         self._runs = runs
+        self._new_id = new_id
         self._new_secret = new_secret
 
     async def open_task(
@@ -93,7 +95,7 @@ class Broker:
         if loaded is None:
             raise Refusal("no such task manifest is loaded", reason=Reason.MANIFEST_NOT_FOUND)
         lives_for = policy.admit(loaded, subject, variables, lifetime)
-        task, token, now = f"t-{self._new_secret()}", self._new_secret(), self._ledger.now()
+        task, token, now = self._new_id(), self._new_secret(), self._ledger.now()
         self._ledger.create_key(task)
         brought = Brought(prompt=tuple(prompt), variables=dict(variables))
         body = self._ledger.seal(task, brought)

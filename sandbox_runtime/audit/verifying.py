@@ -1,0 +1,117 @@
+"""Is the log whole, and does it tell a story that can be true?
+
+Law: verifying names the first thing that is wrong, with its place, or says what it walked.
+It trusts no index and no memory of the broker.
+
+    1. every byte of both streams is framed, summed, chained and numbered as written;
+    2. every body that a record names opens and is the one committed to;
+    3. every record is one that this version knows;
+    4. every task and call goes through its stages in order: opened before decided, intent
+       with its decision, one outcome and only after an intent, nothing after closing but
+       the ends of calls in flight.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from sandbox_runtime import records
+from sandbox_runtime.errors import Fault
+from sandbox_runtime.evidence import layout
+from sandbox_runtime.evidence.verify import Problem, Report
+from sandbox_runtime.evidence.verify import verify as verify_bytes
+from sandbox_runtime.ledger import SYSTEM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from sandbox_runtime.evidence.blobs import Reference
+    from sandbox_runtime.records import Record
+
+
+def verify(state: Path) -> Report:
+    """Return what was walked of the log under `state`, up to the first problem.
+
+    Raises `EvidenceUnavailable` and `KeysRefused` where it cannot be read at all.
+    """
+    report = verify_bytes(layout.log_directory(state), bodies=layout.bodies(state), named=_named)
+    if report.problem is None:
+        report.problem = _first_untruth(state)
+    return report
+
+
+def _named(leaf: bytes) -> Iterable[tuple[str, Reference]]:
+    try:
+        record = records.parse(leaf)
+    except ValidationError:
+        return []  # step 3 names it
+    return [(getattr(record, "task", SYSTEM), ref) for ref in records.bodies(record)]
+
+
+def _first_untruth(state: Path) -> Problem | None:
+    story = _Story()
+    for sequence, leaf in layout.reader(state).read():
+        try:
+            story.tell(records.parse(leaf))
+        except (ValidationError, Untrue) as bad:
+            what = str(bad) if isinstance(bad, Untrue) else "a record of no known kind or shape"
+            return Problem(what=what, file="", offset=0, sequence=sequence)
+    return None
+
+
+class Untrue(Fault):
+    """A record that cannot stand where it stands."""
+
+
+class _Story:
+    """Which tasks are open and which calls are under way, record by record."""
+
+    def __init__(self) -> None:
+        self._open: set[str] = set()
+        self._known: set[str] = set()
+        self._decided: dict[tuple[str, str], str] = {}
+
+    def tell(self, record: Record) -> None:
+        match record:
+            case records.TaskOpened():
+                self._expect(record.task not in self._known, "the task was opened before")
+                self._open.add(record.task)
+                self._known.add(record.task)
+            case records.TaskClosed():
+                self._expect(record.task in self._open, "the task is not open")
+                self._open.discard(record.task)
+            case records.CallDecided():
+                self._decide(record)
+            case records.CallIntent():
+                self._move(record.task, record.call, "permitted", "intended")
+            case records.CallOutcome():
+                self._move(record.task, record.call, "intended", "ended")
+            case records.CallClosed():
+                self._move(record.task, record.call, "ended", "closed")
+            case _:
+                pass
+
+    def _decide(self, record: records.CallDecided) -> None:
+        self._expect(record.task in self._known, "the task was never opened")
+        self._expect(
+            record.task in self._open or not record.permitted, "permitted after the task closed"
+        )
+        self._expect(record.permitted == (record.reason is None), "a verdict and its reason differ")
+        if record.checked_only:
+            return
+        call = (record.task, record.call)
+        self._expect(call not in self._decided, "the call was decided before")
+        self._decided[call] = "permitted" if record.permitted else "refused"
+
+    def _move(self, task: str, call: str, before: str, after: str) -> None:
+        stands = self._decided.get((task, call), "unknown")
+        self._expect(stands == before, f"the call is {stands}, expected {before}")
+        self._decided[task, call] = after
+
+    @staticmethod
+    def _expect(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as an assertion
+        if not holds:
+            raise Untrue(otherwise)
