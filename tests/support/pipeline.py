@@ -1,0 +1,160 @@
+"""A broker on a real log, with containers that do what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sandbox_runtime.broker import Broker
+from sandbox_runtime.call import Answered, Checked, Closed, Outcome
+from sandbox_runtime.deciding import Deciding
+from sandbox_runtime.errors import Fault
+from sandbox_runtime.evidence import layout
+from sandbox_runtime.evidence.blobs import Bodies
+from sandbox_runtime.evidence.keys import Keys
+from sandbox_runtime.evidence.log import Log
+from sandbox_runtime.ledger import SYSTEM, Ledger, Live
+from sandbox_runtime.manifests.loader import load_texts
+from sandbox_runtime.running import Runs
+from sandbox_runtime.server.evidence import KeptEvidence
+from sandbox_runtime.validators.examine import examine
+from tests.support.manifests import NOW, SOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from sandbox_runtime.call import Candidate, Check, Permitted, Verdict
+    from sandbox_runtime.errors import EvidenceUnavailable
+    from sandbox_runtime.strict import Json
+
+
+class InProcess:
+    """The real destinations, in this process: what they say is tested elsewhere."""
+
+    async def check(self, candidate: Candidate) -> Checked:
+        value: Json = dict(candidate.arguments)
+        return Checked(verdicts=tuple(examine(value, a.checks) for a in candidate.attempts))
+
+    async def check_value(self, value: Json, checks: Sequence[Check]) -> tuple[Verdict, ...]:
+        return examine(value, checks)
+
+
+@dataclass(slots=True)
+class ScriptedContainer:
+    """Answers when the test lets it; remembers that it was started and killed."""
+
+    answered: Answered | Fault
+    let_go: asyncio.Event
+    wall_ms: int
+    image: str = "sha256:" + "0" * 64
+    plan_digest: str = "sha256:" + "1" * 64
+    started: bool = False
+    killed: bool = False
+
+    async def answer(self) -> Answered:
+        self.started = True
+        try:
+            await self.let_go.wait()
+        except asyncio.CancelledError:
+            self.killed = True
+            raise
+        if isinstance(self.answered, Fault):
+            raise self.answered
+        return self.answered
+
+    async def closed(self) -> Closed:
+        return Closed(container="c0ffee", exit_code=0)
+
+
+@dataclass(slots=True)
+class Scripted:
+    """A sandbox whose next containers answer as `answers` says; by default with a greeting."""
+
+    answers: list[Answered | Fault] = field(default_factory=list)
+    held: bool = False
+    """Whether containers wait for the test before they answer."""
+    planned: list[ScriptedContainer] = field(default_factory=list)
+    unplannable: Fault | None = None
+
+    def plan(self, permitted: Permitted, *, wall_ms: int) -> ScriptedContainer:
+        if self.unplannable is not None:
+            raise self.unplannable
+        greeting = b'{"result": {"greeting": "hello"}}'
+        answered = self.answers.pop(0) if self.answers else ok(greeting)
+        container = ScriptedContainer(answered, asyncio.Event(), wall_ms)
+        if not self.held:
+            container.let_go.set()
+        self.planned.append(container)
+        assert permitted.arguments
+        return container
+
+
+def ok(answer: bytes) -> Answered:
+    """Return what a container says whose tool answered."""
+    return Answered(outcome=Outcome.OK, answer=answer, wall_ms=12.5, stages={"run": 12.5})
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """Everything that a test may touch."""
+
+    state: Path
+    broker: Broker
+    ledger: Ledger
+    sandbox: Scripted
+    runs: Runs
+    log: Log
+
+    async def open_task(self, **variables: Json) -> Live:
+        opened = await self.broker.open_task(
+            "agent:tests",
+            "greeting",
+            prompt=[],
+            variables=variables or {"friend": "Ada"},
+            lifetime=None,
+        )
+        return opened.live
+
+
+@asynccontextmanager
+async def on_stage(
+    state: Path, sandbox: Scripted | None = None, sources: dict[str, str] | None = None
+) -> AsyncIterator[Stage]:
+    """Start a broker on the log under `state`, restored; close the log when done."""
+    failures: list[EvidenceUnavailable] = []
+    log = Log.open(layout.log_directory(state), on_failure=failures.append)
+    keys = Keys.begin(layout.keys_directory(state))
+    if not keys.has(SYSTEM):
+        keys.create(SYSTEM)
+    bodies = Bodies(root=layout.log_directory(state), keys=keys, end=lambda: log.bodies_end)
+    ticks = itertools.count(NOW)
+    ledger = Ledger(KeptEvidence(log=log, bodies=bodies, keys=keys), clock=lambda: next(ticks))
+    ledger.restore(layout.reader(state).read())
+    tree = load_texts(sources or SOURCES)
+    await ledger.load(tree)
+    sandbox = sandbox or Scripted()
+    runs = Runs(ledger=ledger, validators=InProcess(), monotonic=time.monotonic)
+    deciding = Deciding(
+        ledger=ledger, validators=InProcess(), sandbox=sandbox, monotonic=time.monotonic
+    )
+    ids = (f"t-{n}" for n in itertools.count(len(ledger.tasks())))
+    broker = Broker(
+        tree=tree,
+        ledger=ledger,
+        deciding=deciding,
+        runs=runs,
+        new_id=lambda: next(ids),
+        new_secret=lambda: "secret",
+    )
+    try:
+        yield Stage(
+            state=state, broker=broker, ledger=ledger, sandbox=sandbox, runs=runs, log=log
+        )
+    finally:
+        await runs.closed()
+        await log.close()

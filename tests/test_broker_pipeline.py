@@ -1,0 +1,296 @@
+"""The pipeline on a real log: what is recorded, when, and what the caller hears."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox_runtime.audit.reading import calls, stored
+from sandbox_runtime.audit.verifying import verify
+from sandbox_runtime.call import Answered, Outcome
+from sandbox_runtime.errors import Reason, Refusal, SandboxUnavailable
+from sandbox_runtime.task import Phase
+from tests.support.manifests import propose
+from tests.support.pipeline import Scripted, ok, on_stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox_runtime.ledger import Live
+
+ADA = '{"name": "Ada"}'
+
+
+def kinds(state: Path) -> list[str]:
+    return [one.record.kind for one in stored(state)]
+
+
+def state_of(live: Live) -> object:
+    return live.task.state
+
+
+async def refusal(awaitable: object) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        await awaitable  # type: ignore[misc]
+    return caught.value
+
+
+async def test_a_permitted_call_leaves_its_four_records_in_order(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        end = await stage.broker.call_tool(live, propose(ADA))
+    assert end.checked.result == '{"greeting":"hello"}'
+    assert end.grant == "friends"
+    assert kinds(tmp_path)[-4:] == ["call.decided", "call.intent", "call.outcome", "call.closed"]
+    report = verify(tmp_path)
+    assert (report.problem, report.records) == (None, 6)
+
+
+async def test_the_intent_is_durable_before_the_container_is_touched(tmp_path: Path) -> None:
+    sandbox = Scripted(held=True)
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        while not (sandbox.planned and sandbox.planned[0].started):
+            await asyncio.sleep(0)
+        assert kinds(tmp_path)[-2:] == ["call.decided", "call.intent"]
+        sandbox.planned[0].let_go.set()
+        await call
+
+
+async def test_a_refused_call_plans_no_container_and_is_recorded(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        refused = await refusal(stage.broker.call_tool(live, propose('{"name": "Eve"}')))
+    assert (refused.why, refused.pointer) == (Reason.ARGUMENT_NOT_ALLOWED, "/name")
+    assert stage.sandbox.planned == []
+    view = calls(tmp_path)[0]
+    assert view.decided.rule == "tasks/greeting.yaml:14"
+    assert view.decision is not None
+    assert view.decision.text == '{"name": "Eve"}'
+
+
+async def test_what_the_model_wrote_stands_in_no_leaf(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task(friend="Marguerite")
+        await stage.broker.call_tool(live, propose('{"name": "Marguerite", "note": "s3cr3t"}'))
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    for secret in (b"Marguerite", b"s3cr3t", b"hello"):
+        assert not any(secret in content for content in files)
+
+
+async def test_the_same_call_sent_again_returns_the_same_end_and_runs_once(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        first = await stage.broker.call_tool(live, propose(ADA))
+        assert await stage.broker.call_tool(live, propose(ADA)) == first
+        assert len(stage.sandbox.planned) == 1
+
+
+async def test_the_same_call_sent_twice_at_once_runs_once(tmp_path: Path) -> None:
+    sandbox = Scripted(held=True)
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        both = [asyncio.create_task(stage.broker.call_tool(live, propose(ADA))) for _ in "ab"]
+        while not sandbox.planned:
+            await asyncio.sleep(0)
+        sandbox.planned[0].let_go.set()
+        one, other = await asyncio.gather(*both)
+    assert one == other
+    assert len(sandbox.planned) == 1
+
+
+async def test_a_refused_call_sent_again_is_refused_alike_and_recorded_once(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        first = await refusal(stage.broker.call_tool(live, propose('{"name": "Eve"}')))
+        again = await refusal(stage.broker.call_tool(live, propose('{"name": "Eve"}')))
+    assert (again.why, again.problem) == (first.why, first.problem)
+    assert kinds(tmp_path).count("call.decided") == 1
+
+
+async def test_a_call_id_used_for_other_bytes_is_refused(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        await stage.broker.call_tool(live, propose(ADA))
+        reused = await refusal(stage.broker.call_tool(live, propose(ADA + " ")))
+    assert reused.why is Reason.CALL_ID_REUSED
+
+
+async def test_checking_a_call_runs_nothing_and_spends_nothing(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        permitted = await stage.broker.check_call(live, propose(ADA))
+        assert permitted.arguments["times"] == 1
+        assert (live.task.state.started, live.task.state.checks) == (0, 1)
+        assert stage.sandbox.planned == []
+        await stage.broker.call_tool(live, propose(ADA))
+
+
+async def test_a_task_that_used_up_its_refusals_writes_no_more(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        for n in range(5):
+            await refusal(stage.broker.call_tool(live, propose("{}", call_id=f"c-{n}")))
+        for n in range(20):
+            muted = await refusal(stage.broker.call_tool(live, propose(ADA, call_id=f"d-{n}")))
+            assert muted.why is Reason.REFUSALS_SPENT
+    assert kinds(tmp_path).count("call.decided") == 5
+    assert kinds(tmp_path).count("alert.refusals_spent") == 1
+
+
+async def test_cancelling_the_caller_kills_the_container_and_is_recorded(tmp_path: Path) -> None:
+    sandbox = Scripted(held=True)
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        while not (sandbox.planned and sandbox.planned[0].started):
+            await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert sandbox.planned[0].killed
+        end = stage.broker.recorded(live, "c-1")
+    assert end.checked.outcome is Outcome.CANCELLED
+    assert calls(tmp_path)[0].outcome is not None
+
+
+async def test_closing_the_task_cancels_its_calls_and_refuses_later_ones(tmp_path: Path) -> None:
+    sandbox = Scripted(held=True)
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        while not (sandbox.planned and sandbox.planned[0].started):
+            await asyncio.sleep(0)
+        assert await stage.broker.close_task(live, "agent:tests") == 1
+        assert (await call).checked.outcome is Outcome.CANCELLED
+        later = await refusal(stage.broker.call_tool(live, propose(ADA, call_id="c-2")))
+        assert later.why is Reason.TASK_CLOSED
+        assert await stage.broker.close_task(live, "agent:tests") == 0
+    assert verify(tmp_path).problem is None
+
+
+async def test_two_callers_racing_for_the_last_call_of_a_grant_get_one(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        await stage.broker.call_tool(live, propose(ADA, call_id="c-0"))
+        ends = await asyncio.gather(
+            *(stage.broker.call_tool(live, propose(ADA, call_id=f"c-{n}")) for n in (1, 2)),
+            return_exceptions=True,
+        )
+    refused = [end for end in ends if isinstance(end, Refusal)]
+    assert [one.why for one in refused] == [Reason.CALLS_SPENT]
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (b'{"result": ["not", "an", "object"]}', Outcome.INVALID_ANSWER),
+        (b'{"result": {}, "error": {"code": "a", "message": "b"}}', Outcome.INVALID_ANSWER),
+        (b'{"result": {}, "extra": 1}', Outcome.INVALID_ANSWER),
+        (b'{"result": {"a": 1, "a": 2}}', Outcome.INVALID_ANSWER),
+        (b"{}", Outcome.INVALID_ANSWER),
+        (b"not json", Outcome.INVALID_ANSWER),
+        (b'{"result": {"x": "' + b"a" * 2000 + b'"}}', Outcome.RESULT_REFUSED),
+        (b'{"result": {}, "artifacts": [{"name":"a","type":"image/png","data":""}]}',
+         Outcome.INVALID_ANSWER),
+        (b'{"error": {"code": "gone", "message": "no"}}', Outcome.TOOL_ERROR),
+    ],
+)
+async def test_an_answer_that_may_not_go_on_stays_behind(
+    tmp_path: Path, answer: bytes, outcome: Outcome
+) -> None:
+    async with on_stage(tmp_path, Scripted(answers=[ok(answer)])) as stage:
+        live = await stage.open_task()
+        end = await stage.broker.call_tool(live, propose(ADA))
+    assert end.checked.outcome is outcome
+    assert end.checked.result is None
+
+
+async def test_invisible_text_in_a_result_does_not_reach_the_model(tmp_path: Path) -> None:
+    answer = '{"result": {"x": "a\u202eb\u0007c"}}'.encode()
+    async with on_stage(tmp_path, Scripted(answers=[ok(answer)])) as stage:
+        live = await stage.open_task()
+        end = await stage.broker.call_tool(live, propose(ADA))
+    assert end.checked.result == '{"x":"abc"}'
+    assert end.checked.changes
+
+
+async def test_a_container_that_cannot_be_had_spends_nothing(tmp_path: Path) -> None:
+    sandbox = Scripted(answers=[SandboxUnavailable("a wall is missing")])
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        end = await stage.broker.call_tool(live, propose(ADA))
+        assert end.checked.outcome is Outcome.SANDBOX_UNAVAILABLE
+        assert "wall" not in end.checked.detail
+        assert live.task.state.started == 0
+
+
+async def test_a_plan_that_cannot_be_made_refuses_the_call(tmp_path: Path) -> None:
+    sandbox = Scripted(unplannable=SandboxUnavailable("image not locked"))
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        refused = await refusal(stage.broker.call_tool(live, propose(ADA)))
+    assert refused.why is Reason.SANDBOX_UNAVAILABLE
+    assert "locked" not in refused.problem
+
+
+async def test_a_restart_gives_the_same_state_and_ends_what_nobody_knows(tmp_path: Path) -> None:
+    sandbox = Scripted(answers=[ok(b'{"result": {}}')])
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        await stage.broker.call_tool(live, propose(ADA))
+        await refusal(stage.broker.call_tool(live, propose("{}", call_id="c-2")))
+        sandbox.held = True
+        lost = asyncio.create_task(stage.broker.call_tool(live, propose(ADA, call_id="c-3")))
+        while not sandbox.planned[-1].started:
+            await asyncio.sleep(0)
+        before = state_of(live)
+        await stage.log.close()  # the broker dies here: nothing more reaches the log
+        lost.cancel()
+        await asyncio.gather(lost, return_exceptions=True)
+    async with on_stage(tmp_path) as stage:
+        (live,) = stage.ledger.tasks()
+        assert state_of(live) == before
+        assert live.task.state.calls["c-3"].phase is Phase.RUNNING
+        await stage.broker.settle()
+        assert stage.broker.recorded(live, "c-3").checked.outcome is Outcome.UNKNOWN
+        assert stage.broker.recorded(live, "c-1").checked.outcome is Outcome.OK
+    assert verify(tmp_path).problem is None
+
+
+async def test_a_log_that_cannot_be_written_runs_nothing(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        await stage.log.close()
+        with pytest.raises(Exception, match="") as caught:
+            await stage.broker.call_tool(live, propose(ADA))
+        assert getattr(caught.value, "reason", None) is Reason.EVIDENCE_UNAVAILABLE
+        assert not any(container.started for container in stage.sandbox.planned)
+
+
+async def test_drain_lets_calls_end_and_cancels_the_late(tmp_path: Path) -> None:
+    sandbox = Scripted(held=True)
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        calls_ = [
+            asyncio.create_task(stage.broker.call_tool(live, propose(ADA, call_id=f"c-{n}")))
+            for n in (1, 2)
+        ]
+        while len(sandbox.planned) < 2 or not sandbox.planned[1].started:
+            await asyncio.sleep(0)
+        sandbox.planned[0].let_go.set()
+        await stage.broker.drain(0.1)
+        ends = [(await call).checked.outcome for call in calls_]
+    assert ends == [Outcome.OK, Outcome.CANCELLED]
+
+
+async def test_a_result_is_what_its_container_says_and_no_text_of_the_tool(tmp_path: Path) -> None:
+    died = Answered(outcome=Outcome.OUT_OF_MEMORY, detail="out of memory", stages={})
+    async with on_stage(tmp_path, Scripted(answers=[died])) as stage:
+        live = await stage.open_task()
+        end = await stage.broker.call_tool(live, propose(ADA))
+    assert (end.checked.outcome, end.checked.detail) == (Outcome.OUT_OF_MEMORY, "out of memory")
