@@ -1,0 +1,248 @@
+"""What exactly will the engine be asked for, and what must the kernel then show?
+
+Law: a plan is plain values, the same on every machine that reads it, and both answers
+are made from it alone: `engine_options` is the whole request, `expected` the whole of
+what read-back compares. Nothing of the host's environment is in either.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from sandbox_runtime.sandbox import seccomp
+from sandbox_runtime.strict import Json, Strict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sandbox_runtime.manifests.model import Limits
+
+RUNNER = Path(__file__).with_name("runner.py")
+RUNNER_TARGET = "/run/sandbox/runner.py"
+PAGE = 4096
+PERIOD = 100_000
+"""Microseconds; what the engine divides processor time by."""
+UID = GID = 10_000
+SHM = 64 << 10
+LABEL = "sandbox-broker"
+
+ENVIRONMENT = {
+    "HOME": "/tmp",  # noqa: S108 - the container's own
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/kmsg",
+    "/proc/latency_stats",
+    "/proc/modules",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys",
+)
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+ImageId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Absolute = Annotated[str, Field(pattern=r"^/[^\x00-\x1f:,]*$", max_length=4096)]
+Name = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Mount(Strict):
+    """A read-only bind of a file or folder of the host's."""
+
+    source: Absolute
+    target: Absolute
+
+
+class Ceilings(Strict):
+    """What the container may use at most. Bytes, seconds, processors."""
+
+    memory: Positive
+    """Swap included; pages of `/tmp` count."""
+    cpu: Annotated[float, Field(gt=0)]
+    wall_time: Annotated[float, Field(gt=0)]
+    """Seconds from the container's start."""
+    pids: Positive
+    tmp: Annotated[int, Field(ge=PAGE)]
+    tmp_inodes: Positive
+    open_files: Positive
+    file_size: Positive
+    output: Positive
+    """Bytes that leave the container, over both streams."""
+    answer: Positive
+    """Bytes of the longest line of an answer."""
+
+
+class Identity(Strict):
+    """Whose container this is. It carries these as labels, for the sweep."""
+
+    broker: Name
+    task: Name
+    call: Name
+    deadline: Positive
+    """Seconds since 1970 after which nobody can want it."""
+
+
+class ContainerPlan(Strict):
+    """One container, as the launcher gets it. Made by `plan`."""
+
+    image_id: ImageId
+    program: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The tool's argument vector, run by the runner."""
+    mounts: tuple[Mount, ...]
+    ceilings: Ceilings
+    uid: Positive = UID
+    gid: Positive = GID
+    isolation: Literal["runc"] = "runc"
+    identity: Identity
+
+
+def plan(
+    *,
+    image_id: str,
+    program: Sequence[str],
+    limits: Limits,
+    identity: Identity,
+    data: Mapping[str, str] | None = None,
+    runner: Path = RUNNER,
+) -> ContainerPlan:
+    """Return the plan for one call. `data` maps places in the container to the host's."""
+    binds = {RUNNER_TARGET: str(runner), **(data or {})}
+    return ContainerPlan(
+        image_id=image_id,
+        program=tuple(program),
+        mounts=tuple(Mount(source=binds[target], target=target) for target in sorted(binds)),
+        ceilings=ceilings(limits),
+        isolation=limits.isolation,
+        identity=identity,
+    )
+
+
+def ceilings(limits: Limits) -> Ceilings:
+    """Return the limits as the kernel counts them: whole pages, rounded down."""
+    return Ceilings(
+        memory=limits.memory // PAGE * PAGE,
+        cpu=limits.cpu,
+        wall_time=limits.wall_time.total_seconds(),
+        pids=limits.pids,
+        tmp=limits.tmp // PAGE * PAGE,
+        tmp_inodes=limits.tmp_inodes,
+        open_files=limits.open_files,
+        file_size=limits.file_size,
+        output=limits.output,
+        answer=limits.output,
+    )
+
+
+def rlimits(plan: ContainerPlan) -> dict[str, int]:
+    """Return the limits of each process, soft and hard alike, by the engine's names."""
+    return {
+        "core": 0,
+        "fsize": plan.ceilings.file_size,
+        "memlock": 0,
+        "msgqueue": 0,
+        "nice": 0,
+        "nofile": plan.ceilings.open_files,
+        "rtprio": 0,
+        "sigpending": 1024,
+    }
+
+
+def nano_cpus(plan: ContainerPlan) -> int:
+    """Return the share of processors in the engine's unit."""
+    return round(plan.ceilings.cpu * 1e9)
+
+
+def labels(identity: Identity) -> dict[str, str]:
+    """Return the labels of this call's container."""
+    return {f"{LABEL}.{key}": str(value) for key, value in identity.model_dump().items()}
+
+
+def engine_options(plan: ContainerPlan) -> dict[str, Json]:
+    """Return the body of `POST /containers/create`."""
+    runner = ["python3", "-I", "-S", "-B", RUNNER_TARGET, str(plan.ceilings.answer)]
+    return {
+        "Image": plan.image_id,
+        "Entrypoint": [*runner, *plan.program],
+        "Cmd": [],
+        "Env": [f"{key}={value}" for key, value in sorted(ENVIRONMENT.items())],
+        "User": f"{plan.uid}:{plan.gid}",
+        "WorkingDir": "/tmp",  # noqa: S108 - the container's own
+        "Hostname": "sandbox",
+        "Domainname": "",
+        "NetworkDisabled": True,
+        "Healthcheck": {"Test": ["NONE"]},
+        "StopSignal": "SIGKILL",
+        "Tty": False,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Labels": dict(labels(plan.identity)),
+        "HostConfig": host_config(plan),
+    }
+
+
+def host_config(plan: ContainerPlan) -> dict[str, Json]:
+    """Return the part of the request that the walls are made of."""
+    have = plan.ceilings
+    return {
+        "NetworkMode": "none",
+        "IpcMode": "private",
+        "PidMode": "",
+        "UTSMode": "",
+        "CgroupnsMode": "private",
+        "Runtime": plan.isolation,
+        "ReadonlyRootfs": True,
+        "Privileged": False,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp.for_engine()}"],
+        "MaskedPaths": list(MASKED),
+        "ReadonlyPaths": list(READ_ONLY),
+        "Mounts": [bind(mount) for mount in plan.mounts],
+        "Tmpfs": {"/tmp": tmpfs_options(have)},  # noqa: S108 - the container's own
+        "ShmSize": SHM,
+        "Memory": have.memory,
+        "MemorySwap": have.memory,
+        "MemorySwappiness": 0,
+        "OomKillDisable": False,
+        "OomScoreAdj": 0,
+        "NanoCpus": nano_cpus(plan),
+        "PidsLimit": have.pids,
+        "Ulimits": [
+            {"Name": name, "Soft": limit, "Hard": limit} for name, limit in rlimits(plan).items()
+        ],
+        "LogConfig": {"Type": "none", "Config": {}},
+        "RestartPolicy": {"Name": "no"},
+        "AutoRemove": False,
+        "Init": False,
+    }
+
+
+def bind(mount: Mount) -> dict[str, Json]:
+    """Return one mount. Private: what the host mounts below it later does not appear."""
+    return {
+        "Type": "bind",
+        "Source": mount.source,
+        "Target": mount.target,
+        "ReadOnly": True,
+        "BindOptions": {"Propagation": "rprivate", "NonRecursive": True},
+    }
+
+
+def tmpfs_options(have: Ceilings) -> str:
+    """Return the options of `/tmp`."""
+    return f"size={have.tmp},nr_inodes={have.tmp_inodes},mode=1777,noexec,nosuid,nodev"
