@@ -1,0 +1,336 @@
+"""What may a tool ever do, and what may one task do with it?
+
+Law: a manifest is data with a decidable meaning. What it does not name does not happen;
+a key it misspells is an error; a default is always the tightest.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, PlainSerializer, create_model
+
+from sandbox_runtime.destinations.registry import DESTINATIONS, dump
+from sandbox_runtime.manifests.units import Duration, Size, durations, sizes
+from sandbox_runtime.strict import Json, Strict
+
+_NAME = r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$"
+_IDENTIFIER = r"^[A-Za-z][A-Za-z0-9_]*$"
+_VARIABLE = r"^[a-z][a-z0-9_]*$"
+_VERSION = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$"
+_SUBJECT = r"^[a-z]+:[A-Za-z0-9._@-]+$"
+_FOLDER = r"^(\.|[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)$"
+_DATA_PATH = r"^/data(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$"
+
+PATTERNS = MappingProxyType(
+    {
+        _NAME: "a name of lower-case letters, digits and single `_` or `-` between them",
+        _IDENTIFIER: "a letter, then letters, digits or `_`",
+        _VARIABLE: "a lower-case letter, then lower-case letters, digits or `_`",
+        _VERSION: "a version like `1.2.0`",
+        _SUBJECT: "a subject like `agent:reporting` or `uid:1000`",
+        _FOLDER: "a folder at or below the manifest's own, like `.` or `image`",
+        _DATA_PATH: "a path below `/data`, like `/data/sales.db`",
+    }
+)
+"""What each pattern of this module asks for, in words."""
+
+Name = Annotated[str, Field(pattern=_NAME, max_length=63)]
+"""A tool, a task, a grant or a data source."""
+
+ArgumentName = Annotated[str, Field(pattern=_IDENTIFIER, max_length=63)]
+VariableName = Annotated[str, Field(pattern=_VARIABLE, max_length=63)]
+"""What a grant refers to as `$name`."""
+
+Subject = Annotated[str, Field(pattern=_SUBJECT, max_length=128)]
+"""Who asks, as authenticated: `agent:reporting`, `uid:1000`."""
+
+Scalar = str | int | float | bool
+
+
+class Role(StrEnum):
+    """What an argument steers."""
+
+    CONTROL = "control"
+    """It decides what happens; every grant must name it."""
+    CONTENT = "content"
+    """It is carried along; a grant may leave it at the tool's bounds."""
+
+
+class Metadata(Strict):
+    """Which manifest this is, and who answers for it."""
+
+    name: Name
+    version: Annotated[str, Field(pattern=_VERSION, max_length=32)] = "0.0.0"
+    owner: Annotated[str, Field(max_length=128)] = ""
+    review: Annotated[str, Field(max_length=256)] = ""
+    """Where this manifest was reviewed: a pull request, a ticket."""
+
+
+class Build(Strict):
+    """The image is built from a folder: its Dockerfile, or one made for it."""
+
+    build: Annotated[str, Field(pattern=_FOLDER, max_length=255)] = "."
+    """The folder, relative to the manifest's own and not above it."""
+
+
+class Program(Strict):
+    """What runs inside the container."""
+
+    image: Build = Build()
+    transport: Literal["stdio"] = "stdio"
+    """`stdio`: one JSON object on standard input, JSON lines on file descriptor 3."""
+    command: Annotated[tuple[str, ...], Field(min_length=1)] = ("/usr/bin/python3", "/tool/main.py")
+    """The argv inside the container. No shell reads it."""
+
+
+class _Destined(Strict):
+    """A model whose keys may also be destinations: `sql: {…}`, `schema: {…}`."""
+
+    def checks(self) -> tuple[tuple[str, Strict], ...]:
+        """Return (kind, settings) of each destination this names, in registry order."""
+        named = ((kind, getattr(self, f"{kind}_", None)) for kind in DESTINATIONS)
+        return tuple((kind, settings) for kind, settings in named if settings is not None)
+
+
+def _destination_fields() -> dict[str, Any]:
+    # Settings may tell a key that is null from one that is left out; `dump` keeps that.
+    written = PlainSerializer(dump, return_type=Any, when_used="unless-none")
+    return {
+        f"{kind}_": (
+            Annotated[destination.settings, written] | None,
+            Field(default=None, alias=kind, description=f"It goes to the destination `{kind}`."),
+        )
+        for kind, destination in DESTINATIONS.items()
+    }
+
+
+class _ToolArgument(_Destined):
+    """One argument of a tool, and the most it may ever be."""
+
+    type: Literal["string", "integer", "number", "boolean", "array", "object"]
+    description: Annotated[str, Field(max_length=2000)] = ""
+    role: Role = Role.CONTENT
+    default: Json = None
+    """Used when the call leaves the argument out. Without it the argument is required."""
+    enum: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    min_length: Annotated[int, Field(ge=0)] | None = Field(default=None, alias="minLength")
+    max_length: Annotated[int, Field(ge=0)] | None = Field(default=None, alias="maxLength")
+    items: dict[str, Json] | None = None
+    """JSON Schema of an array's items."""
+    max_items: Annotated[int, Field(ge=0)] | None = Field(default=None, alias="maxItems")
+
+    @property
+    def required(self) -> bool:
+        """Whether a call must carry it."""
+        return self.default is None
+
+    def json_schema(self) -> dict[str, Json]:
+        """Return the argument's own bounds as JSON Schema 2020-12."""
+        named: dict[str, Json] = {
+            "type": self.type,
+            "description": self.description or None,
+            "enum": list(self.enum) if self.enum else None,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "minLength": self.min_length,
+            "maxLength": self.max_length,
+            "items": self.items,
+            "maxItems": self.max_items,
+            "default": self.default,
+        }
+        return {key: value for key, value in named.items() if value is not None}
+
+
+class Range(Strict):
+    """A closed interval of numbers; an end left out is open."""
+
+    min: int | float | None = None
+    max: int | float | None = None
+
+
+class Length(Strict):
+    """How long a string (code points) or an array (items) may be."""
+
+    min: Annotated[int, Field(ge=0)] = 0
+    max: Annotated[int, Field(ge=0)] | None = None
+
+
+class _GrantArgument(_Destined):
+    """What one argument may be under one grant. All that is named must hold."""
+
+    exact: Json = None
+    one_of: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
+    range: Range | None = None
+    length: Length | None = None
+    regex: Annotated[str, Field(max_length=1000)] | None = None
+    """RE2; the whole value must match."""
+
+
+class Integrity(StrEnum):
+    """Whether data may steer what happens next."""
+
+    TRUSTED = "trusted"
+    UNTRUSTED = "untrusted"
+
+
+class Labels(Strict):
+    """What is known of a result, wherever it travels."""
+
+    integrity: Integrity = Integrity.UNTRUSTED
+
+
+class Artifacts(Strict):
+    """Files that an answer may carry beside its result. None unless named here."""
+
+    types: tuple[Literal["image/png", "text/csv", "application/json"], ...] = ()
+    max_count: Annotated[int, Field(ge=0, le=64)] = 0
+    max_bytes: Annotated[Size, sizes("1B", "64Mi")] = 1 << 20
+    """The most that one artifact may hold."""
+
+
+class _Result(_Destined):
+    """What a tool's answer may be, and what it passes on its way to the model."""
+
+    labels: Labels = Labels()
+    artifacts: Artifacts = Artifacts()
+
+
+# INVARIANT (destinations are open): which keys these three models have is read from the
+# registry, so that a new destination is one package and no change here.
+if TYPE_CHECKING:
+
+    class ToolArgument(_ToolArgument):
+        """One argument of a tool, and the most it may ever be."""
+
+    class GrantArgument(_GrantArgument):
+        """What one argument may be under one grant. All that is named must hold."""
+
+    class Result(_Result):
+        """What a tool's answer may be, and what it passes on its way to the model."""
+
+else:
+
+    def _with_destinations(name: str, base: type[Strict]) -> type[Strict]:
+        fields = _destination_fields()
+        return create_model(
+            name, __base__=base, __module__=__name__, __doc__=base.__doc__, **fields
+        )
+
+    ToolArgument = _with_destinations("ToolArgument", _ToolArgument)
+    GrantArgument = _with_destinations("GrantArgument", _GrantArgument)
+    Result = _with_destinations("Result", _Result)
+
+
+class DataMount(Strict):
+    """Operator's data, mounted read-only. Its place on the host is the operator's to set."""
+
+    name: Name
+    mount: Annotated[str, Field(pattern=_DATA_PATH, max_length=255)]
+    read_only: Literal[True] = True
+
+
+class Limits(Strict):
+    """Ceilings on one container. Left out, each is at its tightest."""
+
+    memory: Annotated[Size, sizes("32Mi", "8Gi")] = 128 << 20
+    """Swap included; pages of `/tmp` count."""
+    cpu: Annotated[float, Field(gt=0, le=8)] = 0.5
+    """Share of processors: 0.5 is half of one."""
+    wall_time: Annotated[Duration, durations("1ms", "1h")] = timedelta(seconds=10)
+    """The container is killed after this long, measured from its start."""
+    pids: Annotated[int, Field(ge=4, le=1024)] = 32
+    tmp: Annotated[Size, sizes("4Ki", "1Gi")] = 16 << 20
+    """Bytes of `/tmp`, the only place a tool may write to."""
+    tmp_inodes: Annotated[int, Field(ge=16, le=1_000_000)] = 1024
+    open_files: Annotated[int, Field(ge=32, le=4096)] = 256
+    file_size: Annotated[Size, sizes("4Ki", "1Gi")] = 16 << 20
+    output: Annotated[Size, sizes("4Ki", "64Mi")] = 1 << 20
+    """All bytes that leave the container: answer, log and progress together."""
+    isolation: Literal["runc"] = "runc"
+
+
+class ToolSpec(Strict):
+    """What a tool is, and the most it may ever do."""
+
+    description: Annotated[str, Field(min_length=1, max_length=4000)]
+    program: Program = Program()
+    arguments: dict[ArgumentName, ToolArgument] = {}
+    result: Result
+    data: tuple[DataMount, ...] = ()
+    sandbox: Limits = Limits()
+
+
+class Tool(Strict):
+    """A tool manifest."""
+
+    api_version: Literal["sandbox-runtime/v1"] = Field(alias="apiVersion")
+    kind: Literal["Tool"]
+    metadata: Metadata
+    spec: ToolSpec
+
+
+class Variable(Strict):
+    """A value that whoever opens the task brings."""
+
+    type: Literal["string", "integer", "number", "boolean"]
+    regex: Annotated[str, Field(max_length=1000)] | None = None
+    """RE2; the whole of a string value must match."""
+    description: Annotated[str, Field(max_length=2000)] = ""
+
+
+class Lifetime(Strict):
+    """How long a task lives from its opening."""
+
+    default: Annotated[Duration, durations("1s", "7d")] = timedelta(minutes=15)
+    max: Annotated[Duration, durations("1s", "7d")] = timedelta(hours=1)
+
+
+class Grant(Strict):
+    """One capability: this tool, with arguments like these, so many times, because."""
+
+    id: Name
+    """Its stable name in refusals and in the log."""
+    tool: Name
+    why: Annotated[str, Field(min_length=1, max_length=1000)]
+    max_calls: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    arguments: dict[ArgumentName, GrantArgument] = {}
+
+
+class Budgets(Strict):
+    """What all calls of a task together may spend."""
+
+    calls: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    wall_time: Annotated[Duration, durations("1ms", "7d")] = timedelta(seconds=60)
+    """Sum of the time that containers ran."""
+    result_bytes: Annotated[Size, sizes("1B", "1Gi")] = 1 << 20
+    """Sum of what came back and was released."""
+    refusals: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """After so many refused calls nothing more of the task is decided or logged."""
+    checks: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
+    """The same for calls that were checked only."""
+
+
+class TaskSpec(Strict):
+    """What one kind of task may do."""
+
+    description: Annotated[str, Field(max_length=4000)] = ""
+    opened_by: Annotated[tuple[Subject, ...], Field(min_length=1)]
+    variables: dict[VariableName, Variable] = {}
+    lifetime: Lifetime = Lifetime()
+    grants: Annotated[tuple[Grant, ...], Field(min_length=1)]
+    budgets: Budgets = Budgets()
+
+
+class Task(Strict):
+    """A task manifest."""
+
+    api_version: Literal["sandbox-runtime/v1"] = Field(alias="apiVersion")
+    kind: Literal["Task"]
+    metadata: Metadata
+    spec: TaskSpec

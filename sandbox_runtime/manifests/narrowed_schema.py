@@ -1,0 +1,117 @@
+"""What does a model learn of a tool that its task may use?
+
+Law: what may be sent, in JSON Schema that a model's tool list takes, and nothing of what
+is hidden: no row filter, no column that is not listed, no exclusion, no variable that
+only they use.
+"""
+
+from __future__ import annotations
+
+
+from sandbox_runtime.destinations.registry import DESTINATIONS, dump, settings_of
+from sandbox_runtime.manifests.bounds import objection
+from sandbox_runtime.manifests.effective import ArgumentRule, effective
+from sandbox_runtime.manifests.variables import bind, bind_constraints
+from sandbox_runtime.strict import Json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandbox_runtime.manifests.model import Grant, GrantArgument, Tool
+    from collections.abc import Iterator, Mapping, Sequence
+
+_Schema = dict[str, Json]
+
+
+def tool_schema(tool: Tool, grants: Sequence[Grant], variables: Mapping[str, Json]) -> _Schema:
+    """Return `{name, description, parameters}` of a tool under the task's grants of it.
+
+    `parameters` is a closed object, JSON Schema 2020-12. Where grants differ about an
+    argument, it may be what any one of them allows; a call must still suit one grant
+    in all its arguments.
+    """
+    under = [_properties(tool, grant, variables) for grant in grants]
+    properties: _Schema = {
+        name: _any_of([properties[name] for properties in under]) for name in tool.spec.arguments
+    }
+    return {
+        "name": tool.metadata.name,
+        "description": tool.spec.description,
+        "parameters": {
+            "type": "object",
+            "properties": properties,
+            "required": [name for name in properties if _required(name, under)],
+            "additionalProperties": False,
+        },
+    }
+
+
+def _properties(tool: Tool, grant: Grant, variables: Mapping[str, Json]) -> dict[str, _Schema]:
+    rules = effective(tool, grant)
+    return {name: _property(rule, variables) for name, rule in rules.items()}
+
+
+def _property(rule: ArgumentRule, variables: Mapping[str, Json]) -> _Schema:
+    schema = dict(rule.schema)
+    if rule.constraints is not None:
+        schema = _constrained(schema, bind_constraints(rule.constraints, variables))
+    for kind, settings in rule.checks:
+        bound = settings_of(kind, bind(dump(settings), variables))
+        schema = _described(schema, DESTINATIONS[kind].describe(bound))
+    return _without_idle_default(schema)
+
+
+def _constrained(schema: _Schema, named: GrantArgument) -> _Schema:
+    narrower = dict(schema)
+    if named.one_of is not None:
+        narrower["enum"] = _within(named.one_of, schema.get("enum"))
+    if named.exact is not None:
+        narrower.pop("enum", None)
+        narrower["const"] = named.exact
+    if named.range is not None:
+        narrower |= _bounds("minimum", named.range.min, "maximum", named.range.max)
+    if named.length is not None:
+        unit = "Length" if schema["type"] == "string" else "Items"
+        narrower |= _bounds(f"min{unit}", named.length.min or None, f"max{unit}", named.length.max)
+    if named.regex is not None:
+        narrower["pattern"] = f"^(?:{named.regex})$"
+    return narrower
+
+
+def _within(wanted: Sequence[Json], allowed: Json) -> list[Json]:
+    return [one for one in wanted if not isinstance(allowed, list) or one in allowed]
+
+
+def _bounds(low_key: str, low: float | None, high_key: str, high: float | None) -> _Schema:
+    # A grant that loads lies within the tool's bounds, so its ends are the narrower ones.
+    named: _Schema = {low_key: low, high_key: high}
+    return {key: end for key, end in named.items() if end is not None}
+
+
+def _described(schema: _Schema, keywords: Mapping[str, Json]) -> _Schema:
+    sentences = [text for text in _descriptions(schema, keywords) if text]
+    merged = {**schema, **keywords}
+    return {**merged, "description": " ".join(sentences)} if sentences else merged
+
+
+def _descriptions(*schemas: Mapping[str, Json]) -> Iterator[str]:
+    for schema in schemas:
+        yield str(schema.get("description", ""))
+
+
+def _without_idle_default(schema: _Schema) -> _Schema:
+    """Leave out a default that the grant does not allow: the argument has to be sent."""
+    bounds = {key: bound for key, bound in schema.items() if key != "default"}
+    keeps = "default" in schema and objection(bounds, schema["default"]) is None
+    return schema if keeps else bounds
+
+
+def _any_of(schemas: Sequence[_Schema]) -> Json:
+    distinct: list[Json] = []
+    for schema in schemas:
+        if schema not in distinct:
+            distinct.append(schema)
+    return distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+
+
+def _required(name: str, under: Sequence[Mapping[str, _Schema]]) -> bool:
+    return all("default" not in properties[name] for properties in under)

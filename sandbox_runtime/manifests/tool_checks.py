@@ -1,0 +1,150 @@
+"""Does a tool's manifest hold together?
+
+Law: whatever a call would trip over later is found when the manifest loads: schemas that
+are none, bounds that nothing meets, limits that contradict each other, a result that
+nothing checks.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import PurePosixPath
+
+from jsonschema_rs import ValidationError
+
+from sandbox_runtime.destinations.contract import Widens
+from sandbox_runtime.manifests.bounds import compiled, misplaced, objection
+from sandbox_runtime.manifests.effective import Checks, narrowed
+from sandbox_runtime.manifests.problems import Finding, Where, printable, quoted, shown
+from sandbox_runtime.manifests.units import print_size
+from sandbox_runtime.manifests.variables import ESCAPE, reference, strings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandbox_runtime.strict import Json
+    from sandbox_runtime.manifests.model import DataMount, Limits, Result, Tool, ToolArgument
+    from collections.abc import Iterator, Mapping
+
+_ARGUMENTS: Where = ("spec", "arguments")
+
+
+def check_tool(tool: Tool, data: Json) -> Iterator[Finding]:
+    """Yield what is wrong with a tool's manifest; `data` is its document as written."""
+    for name, argument in tool.spec.arguments.items():
+        yield from _argument(argument, _at(data, (*_ARGUMENTS, name)), (*_ARGUMENTS, name))
+    yield from _result(tool.spec.result)
+    yield from _data(tool.spec.data)
+    yield from _limits(tool.spec.sandbox)
+
+
+def _at(data: Json, where: Where) -> Mapping[str, Json]:
+    for step in where:
+        data = data[step]  # type: ignore[index]  # the model was made from it
+    return data if isinstance(data, dict) else {}
+
+
+def _argument(argument: ToolArgument, data: Mapping[str, Json], where: Where) -> Iterator[Finding]:
+    yield from misplaced(iter(data), argument.type, where)
+    yield from _settings(argument.checks(), where)
+    for kind, _ in argument.checks():
+        yield from _references(data[kind], (*where, kind))
+    schema = argument.json_schema()
+    not_one = list(_schema(schema, where))
+    yield from not_one
+    if not not_one:
+        yield from _emptiness(argument, where)
+        yield from _values(argument, schema, where)
+
+
+def _settings(checks: Checks, where: Where) -> Iterator[Finding]:
+    """Yield what a destination has against the tool's own settings, taken as the ceiling."""
+    for kind, settings in checks:
+        try:
+            narrowed(kind, settings, settings, where)
+        except Widens as widens:
+            yield Finding(where=widens.path, message=printable(widens.problem), on_key=True)
+
+
+def _references(settings: Json, where: Where) -> Iterator[Finding]:
+    # INVARIANT (variables are the task's): grants' settings are narrowed first and bound
+    # afterwards, so no text of the tool may look as if it were to be bound.
+    for at, text in strings(settings, where):
+        if reference(text) is not None or text.startswith(ESCAPE):
+            message = f"{quoted(text)} reads like a variable, and a tool has none"
+            yield Finding(where=at, message=message, mend="variables belong in a task's grants")
+
+
+def _schema(schema: Mapping[str, Json], where: Where) -> Iterator[Finding]:
+    try:
+        compiled(schema)
+    except ValidationError as error:
+        path = tuple(error.instance_path)
+        message = f"not a JSON Schema: {printable(error.message)}"
+        yield Finding(where=(*where, *path), message=message)
+
+
+def _emptiness(argument: ToolArgument, where: Where) -> Iterator[Finding]:
+    pairs = (
+        ("minimum", argument.minimum, "maximum", argument.maximum),
+        ("minLength", argument.min_length, "maxLength", argument.max_length),
+    )
+    for low_key, low, high_key, high in pairs:
+        if low is not None and high is not None and low > high:
+            message = f"`{low_key}` `{low}` is more than `{high_key}` `{high}`, so no value fits"
+            yield Finding(where=(*where, low_key), message=message)
+
+
+def _values(argument: ToolArgument, schema: Mapping[str, Json], where: Where) -> Iterator[Finding]:
+    bounds = {key: bound for key, bound in schema.items() if key != "enum"}
+    for index, one in enumerate(argument.enum or ()):
+        if (against := objection(bounds, one)) is not None:
+            yield _beyond(one, against, (*where, "enum", index))
+    if argument.default is not None:
+        against = objection(schema, argument.default)
+        if against is not None:
+            yield _beyond(argument.default, against, (*where, "default"))
+
+
+def _beyond(value: Json, against: str, where: Where) -> Finding:
+    message = f"{shown(value)} is beyond the argument's own bounds: {against}"
+    return Finding(where=where, message=message)
+
+
+def _result(result: Result) -> Iterator[Finding]:
+    where: Where = ("spec", "result")
+    kinds = [kind for kind, _ in result.checks()]
+    if "schema" not in kinds:
+        yield Finding(
+            where=where,
+            message="the result names no `schema`, so nothing would check it",
+            mend="add `schema: {type: …}`",
+            on_key=True,
+        )
+    yield from _settings(result.checks(), where)
+    kept = result.artifacts
+    if bool(kept.types) != bool(kept.max_count):
+        message = "`types` and `max_count` belong together: both, or none for no artifacts"
+        yield Finding(where=(*where, "artifacts"), message=message, on_key=True)
+
+
+def _data(data: tuple[DataMount, ...]) -> Iterator[Finding]:
+    for (_, one), (index, other) in combinations(enumerate(data), 2):
+        where: Where = ("spec", "data", index)
+        if one.name == other.name:
+            message = f"data source {quoted(other.name)} is listed twice"
+            yield Finding(where=(*where, "name"), message=message)
+        first, second = PurePosixPath(one.mount), PurePosixPath(other.mount)
+        if first.is_relative_to(second) or second.is_relative_to(first):
+            message = f"{quoted(other.mount)} and {quoted(one.mount)} would hide one another"
+            yield Finding(where=(*where, "mount"), message=message, mend="mount them side by side")
+
+
+def _limits(limits: Limits) -> Iterator[Finding]:
+    where: Where = ("spec", "sandbox")
+    if limits.tmp >= limits.memory:
+        yield Finding(
+            where=(*where, "tmp") if "tmp" in limits.model_fields_set else (*where, "memory"),
+            message=f"`/tmp` of `{print_size(limits.tmp)}` would use up the memory of "
+            f"`{print_size(limits.memory)}`: its pages count as memory",
+            mend="make `tmp` smaller than `memory`",
+        )

@@ -1,0 +1,109 @@
+"""Which files below a directory are manifests, and what is in them?
+
+Law: a manifest is a regular file at its own place. Symbolic links are refused, names that
+look like a mistake are told, and nothing outside the directory is opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sandbox_runtime.manifests.problems import Problem, quoted
+from sandbox_runtime.manifests.source import MOST_CHARACTERS
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_PLACES = ("*/tool.yaml", "tasks/*.yaml")
+_MISSPELT = ("*/tool.yml", "tasks/*.yml")
+_MOST_BYTES = 4 * MOST_CHARACTERS
+"""UTF-8 needs at most four bytes for a character."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The texts of a tree by their shown names, and what could not be read."""
+
+    texts: Mapping[str, str]
+    problems: tuple[Problem, ...]
+
+
+class _Unread(Exception):  # noqa: N818 - becomes a problem of one file
+    """A file cannot be taken in."""
+
+
+def collect(directory: Path) -> Found:
+    """Read the manifests below a directory, each shown below the directory's name."""
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
+    for path in _paths(directory):
+        name = shown_name(directory, path)
+        try:
+            texts[name] = _text(path)
+        except _Unread as error:
+            problems.append(_problem(name, str(error)))
+    if not texts and not problems:
+        problems.append(_problem(directory.resolve().name, f"no manifests: none at {_places()}"))
+    return Found(texts=texts, problems=tuple(problems))
+
+
+def shown_name(directory: Path, path: Path) -> str:
+    """Return a file's name as problems show it: below the directory's own name."""
+    return str(PurePosixPath(directory.resolve().name) / path.relative_to(directory).as_posix())
+
+
+def folder_problem(directory: Path, folder: PurePosixPath) -> Iterator[str]:
+    """Yield what is wrong with a shown folder that a manifest names, if anything is."""
+    path = directory
+    for part in folder.parts[1:]:
+        path = path / part
+        if path.is_symlink():
+            yield f"{quoted(str(folder))} leads through a symbolic link"
+            return
+    if not path.is_dir():
+        yield f"no folder {quoted(str(folder))}"
+
+
+def _paths(directory: Path) -> list[Path]:
+    return sorted(path for place in (*_PLACES, *_MISSPELT) for path in directory.glob(place))
+
+
+def _text(path: Path) -> str:
+    if path.suffix == ".yml":
+        problem = "manifests end in `.yaml`; rename it"
+        raise _Unread(problem)
+    if path.is_symlink() or path.parent.is_symlink():
+        problem = "a symbolic link; put the file itself here"
+        raise _Unread(problem)
+    try:
+        return _decoded(path)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise _Unread(problem) from error
+
+
+def _decoded(path: Path) -> str:
+    if not path.is_file():
+        problem = "not a regular file"
+        raise _Unread(problem)
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        problem = f"longer than {_MOST_BYTES} bytes"
+        raise _Unread(problem)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        problem = f"not UTF-8 on line {line}"
+        raise _Unread(problem) from error
+
+
+def _places() -> str:
+    return " or ".join(quoted(place) for place in _PLACES)
+
+
+def _problem(file: str, message: str) -> Problem:
+    return Problem(file=file, line=1, column=1, message=message)
