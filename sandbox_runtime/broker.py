@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from sandbox_runtime import entries, policy
 from sandbox_runtime.call import CheckedResult, Permitted, Refused
 from sandbox_runtime.errors import Fault, Reason, Refusal
-from sandbox_runtime.ledger import Brought, PromptPart
+from sandbox_runtime.ledger import Brought, text_digest
 from sandbox_runtime.records import TaskClosed, TaskOpened
 from sandbox_runtime.task import Phase
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.call import ProposedCall
     from sandbox_runtime.deciding import Deciding
-    from sandbox_runtime.ledger import Ledger, Live
+    from sandbox_runtime.ledger import Ledger, Live, PromptPart
     from sandbox_runtime.manifests.catalogue import Catalogue
     from sandbox_runtime.running import Runs
     from sandbox_runtime.strict import Json
@@ -104,7 +104,7 @@ class Broker:
             task=task,
             manifest=manifest,
             manifest_digest=loaded.digest,
-            tree_digest=self._tree.digest,
+            tree_digest=text_digest(self._tree),
             subject=subject,
             token_mac=self._ledger.mac(task, token.encode()),
             expires_at=now + lives_for // _MICROSECOND,

@@ -18,7 +18,7 @@ from sandbox_runtime.call import (
     Permitted,
     Refused,
 )
-from sandbox_runtime.destinations.json_text import canonical
+from sandbox_runtime.destinations.json_text import canonical, tokens
 from sandbox_runtime.errors import Reason, Refusal
 from sandbox_runtime.policy.release import size
 from sandbox_runtime.records import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sandbox_runtime.call import Answered, Candidate, Closed, ProposedCall, Verdict
+    from sandbox_runtime.manifests.catalogue import LoadedTool
     from sandbox_runtime.records import Body
     from sandbox_runtime.task import OpenTask
 
@@ -180,12 +181,19 @@ def decided(
         grant=decision.grant,
         reason=refused.reason if refused is not None else None,
         code=refused.code if refused is not None else None,
-        pointer=refused.pointer if refused is not None else "",
+        pointer=_leaf_pointer(tool, refused.pointer) if refused is not None else "",
         rule=str(task.manifest.place(decision.rule)),
         checks=tuple(traces(v) for v in checked.verdicts) if checked is not None else (),
         stages=dict(stages),
         body=body,
     )
+
+
+def _leaf_pointer(tool: LoadedTool | None, pointer: str) -> str:
+    """Return the argument's pointer; keys that a model made up stay in the body."""
+    path = tokens(pointer)
+    known = tool is not None and path[:1] and path[0] in tool.manifest.spec.arguments
+    return f"/{path[0]}" if known else ""
 
 
 def traces(verdicts: Sequence[Verdict]) -> tuple[CheckTrace, ...]:

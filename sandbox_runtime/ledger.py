@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
@@ -72,8 +73,13 @@ class Evidence(Protocol):
         """Return the keyed digest of `data` under the task's key."""
         ...
 
-    def enqueue(self, leaves: Sequence[bytes], bodies: Sequence[Sealed]) -> Ticket:
-        """Take the next places in the log; bodies become durable before leaves."""
+    def enqueue(
+        self, leaves: Sequence[bytes], bodies: Sequence[Sealed], *, urgent: bool
+    ) -> Ticket:
+        """Take the next places in the log; bodies become durable before leaves.
+
+        `urgent` is for what ends something begun: it has a reserve on a nearly full disk.
+        """
         ...
 
 
@@ -117,6 +123,11 @@ class Live:
     """Of the task's latest append: once it is durable, all before it are."""
 
 
+def text_digest(tree: Catalogue) -> str:
+    """Return the digest of the tree's very text: places in it are part of what is recorded."""
+    return f"sha256:{sha256(canonical(dict(tree.sources))).hexdigest()}"
+
+
 class Ledger:
     """The tasks of one broker, folded from its log."""
 
@@ -125,6 +136,8 @@ class Ledger:
         self._clock = clock
         self._tasks: dict[str, Live] = {}
         self._trees: dict[str, Catalogue] = {}
+        """By digest of their text."""
+        self._in_force: str | None = None
 
     def now(self) -> Micros:
         """Return the broker's clock."""
@@ -149,22 +162,24 @@ class Ledger:
 
     async def load(self, tree: Catalogue) -> None:
         """Bring a tree of manifests into force, recorded with its whole text."""
-        if tree.digest in self._trees:
+        digest = text_digest(tree)
+        self._trees[digest] = tree
+        if digest == self._in_force:
             return
+        self._in_force = digest
         body = self.seal(SYSTEM, Files(files=dict(tree.sources)))
         record = records.ManifestsLoaded(
             at=self._clock(),
-            digest=tree.digest,
+            digest=digest,
             tools={name: tool.digest for name, tool in tree.tools.items()},
             tasks={name: task.digest for name, task in tree.tasks.items()},
             body=body.ref,
         )
-        self._trees[tree.digest] = tree
-        await self._evidence.enqueue([records.leaf(record)], [body]).wait()
+        await self._enqueue([record], [body]).wait()
 
     async def open(self, record: records.TaskOpened, body: Sealed, brought: Brought) -> Live:
         """Record a new task, and know it once it is durable."""
-        await self._evidence.enqueue([records.leaf(record)], [body]).wait()
+        await self._enqueue([record], [body]).wait()
         live = self._tasks[record.task] = Live(task=self._hydrated(record, brought))
         return live
 
@@ -172,7 +187,7 @@ class Ledger:
         self, live: Live, entries: Sequence[Record], bodies: Sequence[Sealed] = ()
     ) -> Ticket:
         """Enqueue `entries` as one append and evolve the task's state by them."""
-        ticket = self._evidence.enqueue([records.leaf(entry) for entry in entries], bodies)
+        ticket = self._enqueue(entries, bodies)
         state = live.task.state
         for offset, entry in enumerate(entries):
             state = evolve(state, entry, ticket.sequence + offset)
@@ -181,7 +196,7 @@ class Ledger:
 
     async def note(self, record: Record) -> None:
         """Record what belongs to no task."""
-        await self._evidence.enqueue([records.leaf(record)], []).wait()
+        await self._enqueue([record], []).wait()
 
     def create_key(self, task: str) -> None:
         """Make the key of a new task."""
@@ -211,7 +226,15 @@ class Ledger:
             elif (live := self._tasks.get(getattr(record, "task", ""))) is not None:
                 live.task = replace(live.task, state=evolve(live.task.state, record, sequence))
 
+    def _enqueue(self, entries: Sequence[Record], bodies: Sequence[Sealed]) -> Ticket:
+        return self._evidence.enqueue(
+            [records.leaf(entry) for entry in entries],
+            bodies,
+            urgent=all(isinstance(entry, records.ENDINGS) for entry in entries),
+        )
+
     def _restore_tree(self, record: records.ManifestsLoaded) -> None:
+        self._in_force = record.digest
         if record.digest not in self._trees:
             files = self.unseal(SYSTEM, record.body, Files).files
             self._trees[record.digest] = load_texts(files)

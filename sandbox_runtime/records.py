@@ -57,6 +57,7 @@ class ManifestsLoaded(_Record):
 
     kind: Literal["manifest.loaded"] = "manifest.loaded"
     digest: str
+    """Of the tree's text; those below are of what each manifest means."""
     tools: dict[str, str]
     tasks: dict[str, str]
     body: Body
@@ -194,6 +195,9 @@ Record = Annotated[
     | RefusalsSpent,
     Field(discriminator="kind"),
 ]
+
+ENDINGS = (BrokerStopped, TaskClosed, CallOutcome, CallClosed)
+"""Records that end something begun."""
 
 _RECORD: TypeAdapter[Record] = TypeAdapter(Record)
 

@@ -50,6 +50,8 @@ class KeptEvidence:
         """Return the keyed digest of `data` under the task's key."""
         return self.bodies.mac(task, data)
 
-    def enqueue(self, leaves: Sequence[bytes], bodies: Sequence[SealedBody]) -> Ticket:
+    def enqueue(
+        self, leaves: Sequence[bytes], bodies: Sequence[SealedBody], *, urgent: bool
+    ) -> Ticket:
         """Take the next places in the log; bodies become durable before leaves."""
-        return self.log.enqueue(leaves, [body.kept for body in bodies])
+        return self.log.enqueue(leaves, [body.kept for body in bodies], urgent=urgent)
