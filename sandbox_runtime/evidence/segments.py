@@ -229,11 +229,9 @@ def _follower(directory: Path, segment: Segment) -> Segment | None:
 
 
 def _check_joint(before: SegmentFile, after: SegmentFile) -> None:
-    """Check that nothing stood between two segments, and nothing follows the first's end."""
-    if before.tail:
-        raise before.damaged("an incomplete frame inside the log")
+    """Check that whole frames lead from one segment to the next, and by one chain."""
     if after.segment.base != before.segment.base + before.offset:
-        raise before.damaged("the segment's end, or a segment after it, is missing")
+        raise before.damaged("the segment's end, or a segment after it, is damaged or missing")
     if before.linked and after.header.chain != before.chain:
         raise after.damaged("the segment does not continue the one before it")
     if before.exact and after.segment.first != before.sequence:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _OVERHEAD: Final = 4096
 """What an append may cost beyond its bytes: heads, padding, a block begun."""
 
+_USUAL: Final = 64 * 1024
+"""Room for the largest record."""
+
 
 class Space:
     """Counts the bytes that are promised and not yet written, against what is free.
@@ -34,8 +37,8 @@ class Space:
 
     @property
     def is_low(self) -> bool:
-        """Whether an append that is not urgent would be refused now."""
-        return self._free() < self._headroom
+        """Whether an append of usual size that is not urgent would be refused now."""
+        return self._free() < self._headroom + _USUAL
 
     def claim(self, size: int, *, urgent: bool) -> None:
         """Promise room for `size` bytes; raise `EvidenceUnavailable` where there is none."""
