@@ -60,7 +60,7 @@ class Widens(Exception):  # noqa: N818 - a finding of the manifest loader
 class Destination(Protocol, Generic[S]):
     """One kind of consumer: a database, a schema, a model's context.
 
-    Both steps are pure and raise `Objection` and nothing else.
+    All steps are pure and raise `Objection` and nothing else.
     """
 
     kind: ClassVar[str]
@@ -76,4 +76,12 @@ class Destination(Protocol, Generic[S]):
 
     def confine(self, normal: Json, settings: S) -> Accepted:
         """Put in row filters and limits. Applied once, to a normal value."""
+        ...
+
+    def check(self, value: Json, settings: S) -> Accepted:
+        """Normalise, then confine, and report the changes of both.
+
+        The value is the one that `confine` of `normalise` gives; doing both at once
+        saves a second parse.
+        """
         ...

@@ -1,0 +1,105 @@
+"""What does one database engine understand, and how much of that may a model say?
+
+Law: a dialect is data, and its lists are allow-lists. A function that reads a file, runs
+text as SQL, loads code, or makes a value of a size given as a number stands in none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from sqlglot import exp
+from sqlglot.dialects.sqlite import SQLite
+from sqlglot.generators.sqlite import SQLiteGenerator
+from sqlglot.parsers.sqlite import SQLiteParser
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlglot import Dialect
+
+DialectName = Literal["sqlite"]
+"""The engines that are supported. A manifest that names another does not load."""
+
+
+class _Parser(SQLiteParser):
+    """Reads every function as what it is called, without translating any of them."""
+
+    FUNCTIONS: ClassVar = {}
+    FUNCTION_PARSERS: ClassVar = {"CAST": SQLiteParser.FUNCTION_PARSERS["CAST"]}
+    NO_PAREN_FUNCTION_PARSERS: ClassVar = {"CASE": SQLiteParser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+
+
+class _Generator(SQLiteGenerator):
+    """Prints a cast with the affinity it was written with: NUMERIC is not REAL."""
+
+    TYPE_MAPPING: ClassVar = {**SQLiteGenerator.TYPE_MAPPING, exp.DType.DECIMAL: "NUMERIC"}
+
+
+class _PlainSQLite(SQLite):
+    """SQLite to SQLite: what is printed means what was read."""
+
+    Parser = _Parser
+    Generator = _Generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlDialect:
+    """One engine, as far as this destination lets a model use it."""
+
+    reader: type[Dialect]
+    main_schema: str
+    """Base tables are printed under it, so that no name in the statement can shadow them."""
+    functions: frozenset[str]
+    """Lower-case names. A manifest may allow fewer, never another."""
+    collations: frozenset[str]
+    types: Mapping[exp.DType, str]
+    """What a cast may name, and the word it is printed as."""
+    reserved_tables: tuple[str, ...]
+    """Beginnings of table names that belong to the engine, lower case."""
+    unfiltered_limit: int
+    """The LIMIT that means "all rows", and that keeps a subquery from being merged."""
+
+
+_SCALAR = """
+    abs ceil ceiling char coalesce concat concat_ws exp floor hex ifnull iif instr length ln
+    log log10 log2 lower ltrim mod nullif pi pow power quote random replace round rtrim sign
+    sqrt substr substring trim trunc typeof unicode upper
+"""
+_TIME = "date datetime julianday strftime time timediff unixepoch"
+_AGGREGATE = "avg count group_concat max min string_agg sum total"
+_WINDOW = """
+    cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank
+    row_number
+"""
+
+SQLITE = SqlDialect(
+    reader=_PlainSQLite,
+    main_schema="main",
+    # Left out on purpose: load_extension, readfile, writefile, edit, fts3_tokenizer, eval;
+    # printf, format, zeroblob, randomblob (a size given as a number); sqlite_* and the
+    # counters of the connection (changes, last_insert_rowid), which tell of other work;
+    # match and regexp, which an extension defines; json_*, whose errors quote values.
+    functions=frozenset(f"{_SCALAR} {_TIME} {_AGGREGATE} {_WINDOW}".split()),
+    collations=frozenset({"BINARY", "NOCASE", "RTRIM"}),
+    types=MappingProxyType(
+        {
+            exp.DType.INT: "INTEGER",
+            exp.DType.BIGINT: "INTEGER",
+            exp.DType.SMALLINT: "INTEGER",
+            exp.DType.TINYINT: "INTEGER",
+            exp.DType.DOUBLE: "REAL",
+            exp.DType.FLOAT: "REAL",
+            exp.DType.DECIMAL: "NUMERIC",
+            exp.DType.TEXT: "TEXT",
+            exp.DType.VARCHAR: "TEXT",
+            exp.DType.CHAR: "TEXT",
+        }
+    ),
+    reserved_tables=("sqlite_", "pragma_"),
+    unfiltered_limit=-1,
+)
+
+DIALECTS: Mapping[DialectName, SqlDialect] = MappingProxyType({"sqlite": SQLITE})

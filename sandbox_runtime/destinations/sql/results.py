@@ -1,0 +1,110 @@
+"""What are the results of a SELECT called?
+
+Law: every result has a name that is printed with it, so that what the database makes up
+for an unnamed one (which is not documented, and would show our rewriting) is never seen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlglot import exp
+
+from sandbox_runtime.destinations.contract import Objection
+from sandbox_runtime.destinations.sql.columns import listed, name
+from sandbox_runtime.destinations.sql.position import position
+from sandbox_runtime.destinations.sql.settings import fold
+from sandbox_runtime.destinations.sql.statement import printed
+
+if TYPE_CHECKING:
+    from sandbox_runtime.destinations.sql.reading import Reading
+    from sandbox_runtime.destinations.sql.scope import Scope, Source
+
+MAX_NAME: Final = 120
+"""Characters of the name that an unnamed expression gets."""
+
+
+def given_names(select: exp.Expr) -> frozenset[str]:
+    """Return the folded names that the SELECT itself gives to results."""
+    return frozenset(fold(item.alias) for item in select.expressions if isinstance(item, exp.Alias))
+
+
+def names_of(select: exp.Expr) -> tuple[str, ...]:
+    """Return the results' names; empty for one that has none."""
+    return tuple(item.alias_or_name for item in select.expressions)
+
+
+def spell_out_stars(select: exp.Expr, scope: Scope, reading: Reading) -> None:
+    """Put columns where `*` and `t.*` stand."""
+    items: list[exp.Expr] = []
+    for item in select.expressions:
+        if isinstance(item, exp.Star):
+            items.extend(_all_columns(item, scope, reading))
+        elif isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
+            items.extend(_columns_of(item, scope, reading))
+        else:
+            items.append(item)
+    if any(item.is_star for item in select.expressions):
+        reading.note("the columns of * were spelled out")
+        select.set("expressions", items)
+
+
+def name_results(select: exp.Expr, reading: Reading) -> None:
+    """Name every unnamed expression by its own text, as SQLite does."""
+    for item in list(select.expressions):
+        if not isinstance(item, exp.Alias | exp.Column | exp.Star):
+            text = printed(item.copy(), reading.settings.engine, quoted=False)
+            item.replace(exp.Alias(this=item.copy(), alias=name(text[:MAX_NAME])))
+
+
+def name_apart(select: exp.Expr) -> None:
+    """Number results of one name, as SQLite does for a query that is read from."""
+    taken: set[str] = set()
+    for item in list(select.expressions):
+        free = _free(item.alias_or_name, taken)
+        taken.add(fold(free))
+        if free != item.alias_or_name:
+            item.replace(exp.Alias(this=item.unalias().copy(), alias=name(free)))
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    free, number = wanted, 0
+    while fold(free) in taken:
+        number += 1
+        free = f"{wanted}:{number}"
+    return free
+
+
+def _all_columns(star: exp.Expr, scope: Scope, reading: Reading) -> list[exp.Expr]:
+    if not scope.sources:
+        raise Objection("sql.parse", "`*` needs a FROM", position=position(star))
+    items: list[exp.Expr] = []
+    merged: set[str] = set()
+    for source in scope.sources:
+        for column in source.columns:
+            reading.use(source, column)
+            if fold(column) not in scope.merged:
+                items.append(_column(source, column))
+            elif fold(column) not in merged:
+                merged.add(fold(column))
+                items.append(exp.Column(this=name(column)))
+    return items
+
+
+def _columns_of(star: exp.Column, scope: Scope, reading: Reading) -> list[exp.Expr]:
+    source = next((s for s in scope.sources if fold(s.alias) == fold(star.table)), None)
+    if source is None:
+        raise Objection(
+            "sql.table_not_granted",
+            f"there is no table or alias `{star.table}` here",
+            position=position(star),
+            subject=star.table,
+            hint="here: " + listed([s.alias for s in scope.sources]),
+        )
+    for column in source.columns:
+        reading.use(source, column)
+    return [_column(source, column) for column in source.columns]
+
+
+def _column(source: Source, column: str) -> exp.Column:
+    return exp.Column(this=name(column), table=name(source.alias))
