@@ -7,18 +7,19 @@ meaning, or that nothing can meet is a mistake, and is found before any task is 
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import re2
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 
 from sandbox_runtime.manifests.problems import Finding, Where, printable, quoted, shown
 from sandbox_runtime.manifests.variables import bind, reference, strings
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox_runtime.strict import Json
-    from sandbox_runtime.manifests.model import GrantArgument, Length, Range, ToolArgument, Variable
     from collections.abc import Iterator, Mapping
+
+    from sandbox_runtime.manifests.model import GrantArgument, Length, Range, ToolArgument, Variable
+    from sandbox_runtime.strict import Json
 
 _MEANT_FOR: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.strict import Json, Strict
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox_runtime.manifests.source import Document
-    from sandbox_runtime.manifests.problems import Where
-    from sandbox_runtime.manifests.model import Task, Tool
     from collections.abc import Mapping
+
+    from sandbox_runtime.manifests.model import Task, Tool
+    from sandbox_runtime.manifests.problems import Where
+    from sandbox_runtime.manifests.source import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations.contract import Widens
 from sandbox_runtime.destinations.registry import DESTINATIONS
 from sandbox_runtime.manifests.variables import bind, bind_constraints
 from sandbox_runtime.strict import Json, Strict
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox_runtime.manifests.problems import Where
-    from sandbox_runtime.manifests.model import Grant, GrantArgument, Role, Tool, ToolArgument
     from collections.abc import Mapping
+
+    from sandbox_runtime.manifests.model import Grant, GrantArgument, Role, Tool, ToolArgument
+    from sandbox_runtime.manifests.problems import Where
 
 __all__ = ["ArgumentRule", "arguments_schema", "bind", "bind_constraints", "effective", "narrowed"]
 

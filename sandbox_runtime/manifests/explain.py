@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
-from typing import Any, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any
 
 from sandbox_runtime.destinations.registry import DESTINATIONS
 from sandbox_runtime.manifests.model import PATTERNS
@@ -29,8 +28,8 @@ from sandbox_runtime.manifests.schema import keys_at
 from sandbox_runtime.strict import Json, Strict
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 _Context = Mapping[str, Any]
 

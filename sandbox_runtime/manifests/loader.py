@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
@@ -33,8 +33,9 @@ from sandbox_runtime.manifests.task_checks import Known, check_task
 from sandbox_runtime.manifests.tool_checks import check_tool
 
 if TYPE_CHECKING:
-    from sandbox_runtime.strict import Json
     from collections.abc import Iterable, Iterator, Mapping
+
+    from sandbox_runtime.strict import Json
 
 L = TypeVar("L", LoadedTool, LoadedTask)
 

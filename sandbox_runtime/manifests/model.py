@@ -260,7 +260,7 @@ class ToolSpec(Strict):
 
     description: Annotated[str, Field(min_length=1, max_length=4000)]
     program: Program = Program()
-    arguments: dict[ArgumentName, ToolArgument] = {}
+    arguments: dict[ArgumentName, ToolArgument] = Field(default_factory=dict)
     result: Result
     data: tuple[DataMount, ...] = ()
     sandbox: Limits = Limits()
@@ -299,7 +299,7 @@ class Grant(Strict):
     tool: Name
     why: Annotated[str, Field(min_length=1, max_length=1000)]
     max_calls: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    arguments: dict[ArgumentName, GrantArgument] = {}
+    arguments: dict[ArgumentName, GrantArgument] = Field(default_factory=dict)
 
 
 class Budgets(Strict):
@@ -321,7 +321,7 @@ class TaskSpec(Strict):
 
     description: Annotated[str, Field(max_length=4000)] = ""
     opened_by: Annotated[tuple[Subject, ...], Field(min_length=1)]
-    variables: dict[VariableName, Variable] = {}
+    variables: dict[VariableName, Variable] = Field(default_factory=dict)
     lifetime: Lifetime = Lifetime()
     grants: Annotated[tuple[Grant, ...], Field(min_length=1)]
     budgets: Budgets = Budgets()

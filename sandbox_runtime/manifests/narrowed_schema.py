@@ -7,17 +7,18 @@ only they use.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations.registry import DESTINATIONS, dump, settings_of
 from sandbox_runtime.manifests.bounds import objection
 from sandbox_runtime.manifests.effective import ArgumentRule, effective
 from sandbox_runtime.manifests.variables import bind, bind_constraints
 from sandbox_runtime.strict import Json
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox_runtime.manifests.model import Grant, GrantArgument, Tool
     from collections.abc import Iterator, Mapping, Sequence
+
+    from sandbox_runtime.manifests.model import Grant, GrantArgument, Tool
 
 _Schema = dict[str, Json]
 

@@ -6,13 +6,13 @@ text, whatever the manifest holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from sandbox_runtime.strict import Json
 
 Where = tuple[str | int, ...]

@@ -11,7 +11,6 @@ YAML 1.2.2, section 10.3 (core schema).
 from __future__ import annotations
 
 import re
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ _AMBIGUOUS: tuple[tuple[re.Pattern[str], str, str], ...] = (
 )
 
 
-class Ambiguous(ValueError):
+class Ambiguous(ValueError):  # noqa: N818 - a finding about a word, not a fault
     """Readers of YAML disagree on the word. `mend` says how to write what was meant."""
 
     def __init__(self, problem: str, mend: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import cache
 from types import MappingProxyType
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
@@ -17,10 +17,12 @@ from sandbox_runtime.manifests.model import Task, Tool
 from sandbox_runtime.manifests.units import print_duration, print_size
 
 if TYPE_CHECKING:
-    from sandbox_runtime.manifests.problems import Where
-    from pydantic_core import core_schema
-    from sandbox_runtime.strict import Strict
     from collections.abc import Iterator, Mapping
+
+    from pydantic_core import core_schema
+
+    from sandbox_runtime.manifests.problems import Where
+    from sandbox_runtime.strict import Strict
 
 KINDS: Mapping[str, type[Tool | Task]] = MappingProxyType({"Tool": Tool, "Task": Task})
 """Every kind of manifest."""

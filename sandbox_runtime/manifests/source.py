@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, StreamMark, YAMLError
@@ -30,8 +30,9 @@ from sandbox_runtime.manifests.problems import Problem, Where, printable, quoted
 from sandbox_runtime.manifests.scalars import Ambiguous, plain
 
 if TYPE_CHECKING:
-    from sandbox_runtime.strict import Json
     from collections.abc import Iterator, Mapping
+
+    from sandbox_runtime.strict import Json
 
 MOST_CHARACTERS = 256 * 1024
 """The longest text that is read at all."""

@@ -7,6 +7,7 @@ tool is named, and whatever it says lies within what the tool's manifest says.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations.contract import Widens
 from sandbox_runtime.manifests.bounds import constraints, pattern
@@ -31,11 +32,11 @@ from sandbox_runtime.manifests.problems import (
 )
 from sandbox_runtime.manifests.units import print_duration
 from sandbox_runtime.manifests.variables import ESCAPE, reference, strings
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox_runtime.strict import Json, Strict
     from collections.abc import Collection, Iterator, Mapping
+
+    from sandbox_runtime.strict import Json, Strict
 
 _GRANTS: Where = ("spec", "grants")
 

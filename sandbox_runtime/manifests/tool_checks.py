@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from jsonschema_rs import ValidationError
 
@@ -18,12 +19,12 @@ from sandbox_runtime.manifests.effective import Checks, narrowed
 from sandbox_runtime.manifests.problems import Finding, Where, printable, quoted, shown
 from sandbox_runtime.manifests.units import print_size
 from sandbox_runtime.manifests.variables import ESCAPE, reference, strings
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox_runtime.strict import Json
-    from sandbox_runtime.manifests.model import DataMount, Limits, Result, Tool, ToolArgument
     from collections.abc import Iterator, Mapping
+
+    from sandbox_runtime.manifests.model import DataMount, Limits, Result, Tool, ToolArgument
+    from sandbox_runtime.strict import Json
 
 _ARGUMENTS: Where = ("spec", "arguments")
 

@@ -8,14 +8,14 @@ string stands for one `$`.
 from __future__ import annotations
 
 import re
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox_runtime.strict import Json
-    from sandbox_runtime.manifests.problems import Where
-    from sandbox_runtime.manifests.model import GrantArgument
     from collections.abc import Iterator, Mapping
+
+    from sandbox_runtime.manifests.model import GrantArgument
+    from sandbox_runtime.manifests.problems import Where
+    from sandbox_runtime.strict import Json
 
 REFERENCE = re.compile(r"\$([a-z][a-z0-9_]*)")
 ESCAPE = "$$"
