@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +25,9 @@ START = 40.0
 STOP = 20.0
 """Seconds it may take to end, before it is killed."""
 LAST_LINES = 8
+ENDED = frozenset("ZX")
+"""States of a process that runs no more (proc(5)). One in the middle of `exec` has no
+command line for a moment, and lives."""
 WISHES: dict[str, object] = {
     "log-level": "warn",
     "bridge": "none",
@@ -46,24 +49,25 @@ class Process:
     @property
     def program(self) -> str:
         """The file name of what it runs."""
-        return Path(self.command[0]).name if self.command else ""
+        return Path(self.command[0]).name
 
 
 def processes(proc: Path = Path("/proc")) -> Iterator[Process]:
-    """Every process that has a command line."""
+    """Every process that has not ended."""
     for entry in proc.iterdir():
         if entry.name.isdecimal() and (process := process_of(int(entry.name), proc)):
             yield process
 
 
 def process_of(pid: int, proc: Path = Path("/proc")) -> Process | None:
-    """Return the process `pid`, or nothing if it ended (a zombie has ended)."""
+    """Return the process `pid`, or nothing if it ended, even if nobody has reaped it yet."""
     try:
+        state = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
         raw = (proc / str(pid) / "cmdline").read_bytes()
     except OSError:
         return None
-    words = tuple(raw.decode(errors="replace").rstrip("\0").split("\0"))
-    return Process(pid=pid, command=words) if words[0] else None
+    words = raw.decode(errors="replace").rstrip("\0").split("\0")
+    return None if state in ENDED else Process(pid=pid, command=tuple(words))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,16 +117,23 @@ class Daemon:
         self.sweep()
         self.home.mkdir(parents=True, exist_ok=True)
         self.config.write_text(json.dumps(self.settings(), indent=1) + "\n")
-        with self.log.open("ab") as log:
-            child = subprocess.Popen(  # noqa: S603 - a fixed program, no shell
-                ["dockerd", "--config-file", str(self.config)],  # noqa: S607 - found on PATH
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,
-            )
-        return self._await(child)
+        return self._await(self._spawn())
+
+    def _spawn(self) -> int:
+        """Start the program; it lives on when set-up ends. Return its process id."""
+        program = shutil.which("dockerd") or "/usr/sbin/dockerd"
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.posix_spawn(
+            program,
+            [program, "--config-file", str(self.config)],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self.log), append, 0o640),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
 
     def stop(self) -> bool:
         """End our daemon and the containerd it started; say whether it ran."""
@@ -156,9 +167,9 @@ class Daemon:
         containerd = self.exec_root / "containerd" / "containerd.pid"
         return [(self.pid_file, "dockerd"), (containerd, "containerd")]
 
-    def _await(self, child: subprocess.Popen[bytes]) -> str:
+    def _await(self, pid: int) -> str:
         api, deadline = EngineApi(socket=self.socket), time.monotonic() + START
-        while time.monotonic() < deadline and child.poll() is None:
+        while time.monotonic() < deadline and process_of(pid):
             try:
                 return api.version()
             except OSError:

@@ -87,7 +87,7 @@ def _unpack_one(deb: Path, tree: Path) -> int:
     ):
         for member in package:
             if path := wanted(member.name):
-                _place(package, member, tree, path)
+                _place(package, member, tree / path, tree)
                 newest = max(newest, int(member.mtime))
     if child.returncode:
         raise Problem(f"`{deb.name}` cannot be unpacked", f"remove {deb.parent}, run this again")
@@ -108,26 +108,20 @@ def wanted(name: str) -> PurePosixPath | None:
     return path if path.parts else None
 
 
-def _place(
-    package: tarfile.TarFile, member: tarfile.TarInfo, tree: Path, path: PurePosixPath
-) -> None:
-    target = tree / path
-    if member.isdir() and target.exists():
-        return
+def _place(package: tarfile.TarFile, member: tarfile.TarInfo, target: Path, tree: Path) -> None:
+    """Write one file of a package. Owner, time and special bits are not taken over."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    link = wanted(member.linkname) if member.islnk() else None
-    member = member.replace(
-        name=str(path),
-        linkname=str(link) if link else member.linkname,
-        mode=(member.mode or 0) & 0o755 | stat.S_IWUSR,
-        deep=False,
-    )
-    package.extract(member, tree, set_attrs=True, numeric_owner=True, filter=_as_packed)
-
-
-def _as_packed(member: tarfile.TarInfo, _: str) -> tarfile.TarInfo:
-    """Take a member as it is: packages are signed, and their links may be absolute."""
-    return member
+    if not target.parent.resolve().is_relative_to(tree.resolve()):
+        raise Problem(f"a package writes `{target}` outside the image", "give BASE=<image@digest>")
+    if member.isdir():
+        target.mkdir(exist_ok=True)
+    elif member.issym():
+        target.symlink_to(member.linkname)
+    elif member.islnk():
+        shutil.copy(tree / (wanted(member.linkname) or member.linkname), target)
+    elif content := package.extractfile(member):
+        target.write_bytes(content.read())
+        target.chmod(0o755 if member.mode & stat.S_IXUSR else 0o644)
 
 
 def _write_own_files(tree: Path) -> None:
