@@ -1,0 +1,63 @@
+"""How does an agent framework propose a tool call?
+
+    from sandbox_runtime.client import Broker, typed
+
+    with Broker.connect("unix:/run/sandbox-broker/broker.sock") as broker:
+        with broker.open_task("monthly-report", prompt=[typed("How late were we?")]) as task:
+            end = task.call("sql_query", {"query": "SELECT ..."})
+
+Law: this package needs the wire and the table of reasons, and nothing of the broker's. A call
+that is refused raises; a call that ran returns, whatever the tool did.
+"""
+
+from sandbox_runtime.client.asynchronous import AsyncBroker, AsyncTask
+from sandbox_runtime.client.blocking import Broker, Task
+from sandbox_runtime.client.failures import (
+    BrokerError,
+    BrokerFault,
+    BrokerUnavailable,
+    CallCancelled,
+    CallRefused,
+    DeadlineExceeded,
+)
+from sandbox_runtime.client.values import (
+    Artifact,
+    CallEnd,
+    CallState,
+    CallStatus,
+    Model,
+    Outcome,
+    Permission,
+    Prompt,
+    RecordedRefusal,
+    ToolDefinition,
+    ToolError,
+    attached,
+    typed,
+)
+
+__all__ = [
+    "Artifact",
+    "AsyncBroker",
+    "AsyncTask",
+    "Broker",
+    "BrokerError",
+    "BrokerFault",
+    "BrokerUnavailable",
+    "CallCancelled",
+    "CallEnd",
+    "CallRefused",
+    "CallState",
+    "CallStatus",
+    "DeadlineExceeded",
+    "Model",
+    "Outcome",
+    "Permission",
+    "Prompt",
+    "RecordedRefusal",
+    "Task",
+    "ToolDefinition",
+    "ToolError",
+    "attached",
+    "typed",
+]

@@ -1,0 +1,165 @@
+"""The broker, for code on an event loop.
+
+Law: the same surface as `blocking`, awaited. A request whose awaiting task is cancelled is
+cancelled at the broker, and its container with it.
+"""
+
+# ruff: noqa: ASYNC109 - a timeout here travels with the request, and ends it at the broker
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import grpc.aio
+
+from sandbox_runtime.client import sending, wire
+from sandbox_runtime.client.reading import failure
+from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceStub
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from sandbox_runtime.client.failures import BrokerError
+    from sandbox_runtime.client.values import (
+        CallEnd,
+        CallStatus,
+        Json,
+        Model,
+        Permission,
+        Prompt,
+        ToolDefinition,
+    )
+
+A = TypeVar("A")
+
+
+class AsyncBroker:
+    """A connection to a broker. Lives on the event loop that made it."""
+
+    def __init__(self, channel: grpc.aio.Channel, token: str | None) -> None:
+        """See `connect`."""
+        self._channel, self._token = channel, token
+        self._stub = BrokerServiceStub(channel)
+
+    @classmethod
+    def connect(cls, address: str, *, token: str | None = None) -> Self:
+        """Return the broker at `unix:/path`, or with `token` at `127.0.0.1:port`.
+
+        Connects with the first request. Raises `ValueError` for any other address.
+        """
+        return cls(grpc.aio.insecure_channel(sending.target(address), sending.OPTIONS), token)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hang up; requests in flight are cancelled."""
+        await self._channel.close()
+
+    async def open_task(
+        self,
+        manifest: str,
+        *,
+        prompt: Sequence[Prompt] = (),
+        variables: Mapping[str, Json] | None = None,
+        lifetime: timedelta | None = None,
+        timeout: float | None = None,
+    ) -> AsyncTask:
+        """Open a task; `async with` closes it. Raises `BrokerError`, as every method here does."""
+        asked = wire.open_task(manifest, prompt, variables or {}, lifetime)
+        opened = await self.send(asked, timeout=timeout)
+        return AsyncTask(self, opened.id, opened.token, expires_at=opened.expires_at)
+
+    def task(self, task_id: str, token: str) -> AsyncTask:
+        """Return a task that was opened elsewhere. Asks the broker nothing."""
+        return AsyncTask(self, task_id, token)
+
+    async def send(
+        self, exchange: wire.Exchange[A], *, task_token: str | None = None, timeout: float | None
+    ) -> A:
+        """Return the answer to one request, sent again where that is safe."""
+        patience = sending.Patience(
+            timeout=timeout, repeatable=exchange.repeatable, clock=time.monotonic
+        )
+        method = getattr(self._stub, exchange.method)
+        metadata = sending.credentials(self._token, task_token)
+        while True:
+            try:
+                answer = await method(exchange.request, timeout=patience.left(), metadata=metadata)
+            except grpc.aio.AioRpcError as error:
+                await asyncio.sleep(patience.pause_after(_failure(error)))
+            else:
+                return exchange.read(answer)
+
+
+class AsyncTask:
+    """A task at the broker. Leaving its `async with` block closes it."""
+
+    def __init__(
+        self, broker: AsyncBroker, task_id: str, token: str, *, expires_at: datetime | None = None
+    ) -> None:
+        """See `AsyncBroker.open_task` and `AsyncBroker.task`."""
+        self._broker = broker
+        self.id, self.token, self.expires_at = task_id, token, expires_at
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def tools(self, *, timeout: float | None = None) -> list[ToolDefinition]:
+        """Return what the task may call, ready for a model's tool list."""
+        tools = await self._send(wire.list_tools(self.id), timeout)
+        return list(tools)
+
+    async def check(
+        self,
+        tool: str,
+        arguments: Mapping[str, Json] | str,
+        *,
+        timeout: float | None = None,
+        model: Model | None = None,
+    ) -> Permission:
+        """Return how the call would run. Runs nothing; raises `CallRefused`."""
+        call = wire.tool_call(secrets.token_hex(16), tool, arguments, model)
+        return await self._send(wire.check_call(self.id, call), timeout)
+
+    async def call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Json] | str,
+        *,
+        call_id: str | None = None,
+        timeout: float | None = None,
+        model: Model | None = None,
+    ) -> CallEnd:
+        """Run one call and return how it ended, whatever the tool did; raise `CallRefused`.
+
+        `arguments` as text go out as the model wrote them. The same `call_id` sent again
+        returns the same end. After `timeout` seconds the container is killed.
+        """
+        call = wire.tool_call(call_id or secrets.token_hex(16), tool, arguments, model)
+        return await self._send(wire.call_tool(self.id, call), timeout)
+
+    async def get(self, call_id: str, *, timeout: float | None = None) -> CallStatus:
+        """Return where a call stands."""
+        return await self._send(wire.get_call(self.id, call_id), timeout)
+
+    async def close(self, *, timeout: float | None = None) -> int:
+        """End the task and return how many calls that cancelled. Doing it twice is fine."""
+        return await self._send(wire.close_task(self.id), timeout)
+
+    async def _send(self, exchange: wire.Exchange[A], timeout: float | None) -> A:
+        return await self._broker.send(exchange, task_token=self.token, timeout=timeout)
+
+
+def _failure(error: grpc.aio.AioRpcError) -> BrokerError:
+    return failure(error.code(), error.details() or "", error.trailing_metadata())

@@ -1,0 +1,161 @@
+"""The broker, for code that blocks.
+
+Law: the same surface as `asynchronous`, over a channel of its own; no event loop hides here.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import grpc
+
+from sandbox_runtime.client import sending, wire
+from sandbox_runtime.client.reading import failure
+from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceStub
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from sandbox_runtime.client.failures import BrokerError
+    from sandbox_runtime.client.values import (
+        CallEnd,
+        CallStatus,
+        Json,
+        Model,
+        Permission,
+        Prompt,
+        ToolDefinition,
+    )
+
+A = TypeVar("A")
+
+
+class Broker:
+    """A connection to a broker. Threads may share it."""
+
+    def __init__(self, channel: grpc.Channel, token: str | None) -> None:
+        """See `connect`."""
+        self._channel, self._token = channel, token
+        self._stub = BrokerServiceStub(channel)
+
+    @classmethod
+    def connect(cls, address: str, *, token: str | None = None) -> Self:
+        """Return the broker at `unix:/path`, or with `token` at `127.0.0.1:port`.
+
+        Connects with the first request. Raises `ValueError` for any other address.
+        """
+        return cls(grpc.insecure_channel(sending.target(address), sending.OPTIONS), token)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; requests in flight are cancelled."""
+        self._channel.close()
+
+    def open_task(
+        self,
+        manifest: str,
+        *,
+        prompt: Sequence[Prompt] = (),
+        variables: Mapping[str, Json] | None = None,
+        lifetime: timedelta | None = None,
+        timeout: float | None = None,
+    ) -> Task:
+        """Open a task; `with` closes it. Raises `BrokerError`, as every method here does."""
+        asked = wire.open_task(manifest, prompt, variables or {}, lifetime)
+        opened = self.send(asked, timeout=timeout)
+        return Task(self, opened.id, opened.token, expires_at=opened.expires_at)
+
+    def task(self, task_id: str, token: str) -> Task:
+        """Return a task that was opened elsewhere. Asks the broker nothing."""
+        return Task(self, task_id, token)
+
+    def send(
+        self, exchange: wire.Exchange[A], *, task_token: str | None = None, timeout: float | None
+    ) -> A:
+        """Return the answer to one request, sent again where that is safe."""
+        patience = sending.Patience(
+            timeout=timeout, repeatable=exchange.repeatable, clock=time.monotonic
+        )
+        method = getattr(self._stub, exchange.method)
+        metadata = sending.credentials(self._token, task_token)
+        while True:
+            try:
+                answer = method(exchange.request, timeout=patience.left(), metadata=metadata)
+            except grpc.RpcError as error:
+                time.sleep(patience.pause_after(_failure(error)))
+            else:
+                return exchange.read(answer)
+
+
+class Task:
+    """A task at the broker. Leaving its `with` block closes it."""
+
+    def __init__(
+        self, broker: Broker, task_id: str, token: str, *, expires_at: datetime | None = None
+    ) -> None:
+        """See `Broker.open_task` and `Broker.task`."""
+        self._broker = broker
+        self.id, self.token, self.expires_at = task_id, token, expires_at
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def tools(self, *, timeout: float | None = None) -> list[ToolDefinition]:
+        """Return what the task may call, ready for a model's tool list."""
+        tools = self._send(wire.list_tools(self.id), timeout)
+        return list(tools)
+
+    def check(
+        self,
+        tool: str,
+        arguments: Mapping[str, Json] | str,
+        *,
+        timeout: float | None = None,
+        model: Model | None = None,
+    ) -> Permission:
+        """Return how the call would run. Runs nothing; raises `CallRefused`."""
+        call = wire.tool_call(secrets.token_hex(16), tool, arguments, model)
+        return self._send(wire.check_call(self.id, call), timeout)
+
+    def call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Json] | str,
+        *,
+        call_id: str | None = None,
+        timeout: float | None = None,
+        model: Model | None = None,
+    ) -> CallEnd:
+        """Run one call and return how it ended, whatever the tool did; raise `CallRefused`.
+
+        `arguments` as text go out as the model wrote them. The same `call_id` sent again
+        returns the same end. After `timeout` seconds the container is killed.
+        """
+        call = wire.tool_call(call_id or secrets.token_hex(16), tool, arguments, model)
+        return self._send(wire.call_tool(self.id, call), timeout)
+
+    def get(self, call_id: str, *, timeout: float | None = None) -> CallStatus:
+        """Return where a call stands."""
+        return self._send(wire.get_call(self.id, call_id), timeout)
+
+    def close(self, *, timeout: float | None = None) -> int:
+        """End the task and return how many calls that cancelled. Doing it twice is fine."""
+        return self._send(wire.close_task(self.id), timeout)
+
+    def _send(self, exchange: wire.Exchange[A], timeout: float | None) -> A:
+        return self._broker.send(exchange, task_token=self.token, timeout=timeout)
+
+
+def _failure(error: grpc.RpcError) -> BrokerError:
+    return failure(error.code(), error.details() or "", error.trailing_metadata() or ())

@@ -1,0 +1,171 @@
+"""What does a client send and get?
+
+Law: plain frozen values. What the broker says in a way that this client does not know is
+kept as `UNSPECIFIED`, which counts as failed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
+Json = Any
+"""What JSON can say: None, bool, int, float, str, list, dict."""
+
+
+@unique
+class Outcome(StrEnum):
+    """How a started call ended."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    """A newer broker said something that this client does not know: failed."""
+    OK = "OK"
+    TOOL_ERROR = "TOOL_ERROR"
+    CRASHED = "CRASHED"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    PIDS_LIMIT = "PIDS_LIMIT"
+    TIMEOUT = "TIMEOUT"
+    OUTPUT_LIMIT = "OUTPUT_LIMIT"
+    INVALID_ANSWER = "INVALID_ANSWER"
+    RESULT_REFUSED = "RESULT_REFUSED"
+    CANCELLED = "CANCELLED"
+    SANDBOX_UNAVAILABLE = "SANDBOX_UNAVAILABLE"
+    UNKNOWN = "UNKNOWN"
+
+
+@unique
+class CallState(StrEnum):
+    """Where a call stands."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    RUNNING = "RUNNING"
+    ENDED = "ENDED"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A piece of what the task was asked to do."""
+
+    source: Literal["typed", "attached"]
+    text: str
+
+
+def typed(text: str) -> Prompt:
+    """Return what the user typed: trusted."""
+    return Prompt("typed", text)
+
+
+def attached(text: str) -> Prompt:
+    """Return what the user pasted or attached: not trusted."""
+    return Prompt("attached", text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """Which model proposed a call. Recorded as claimed; decides nothing."""
+
+    provider: str = ""
+    model: str = ""
+    response_id: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolDefinition:
+    """One tool, ready for a model's tool list."""
+
+    name: str
+    description: str
+    parameters: dict[str, Json]
+    """JSON Schema 2020-12 of its arguments, narrowed by the task's grants."""
+    calls_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """The call would run, like this."""
+
+    grant: str
+    arguments: Mapping[str, Json]
+    changes: tuple[str, ...]
+    """What was rewritten and why, in sentences fit for the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file beside a result."""
+
+    name: str
+    media_type: str
+    sha256: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolError:
+    """A tool's own error, cleaned for a model's context."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnd:
+    """The recorded end of a call."""
+
+    call_id: str
+    outcome: Outcome
+    result: Json
+    """The tool's answer, checked and cleaned; None unless `outcome` is OK."""
+    error: ToolError | None
+    artifacts: tuple[Artifact, ...]
+    detail: str
+    """One sentence about an outcome other than OK, fit for the model."""
+    arguments: Mapping[str, Json]
+    """As they ran."""
+    changes: tuple[str, ...]
+    grant: str
+    integrity: str
+    wall_time: timedelta
+    record: int
+    """Sequence number of the outcome's record in the log."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the tool answered and its answer may be used."""
+        return self.outcome is Outcome.OK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRefusal:
+    """Why a call was refused when it was decided."""
+
+    reason: str
+    pointer: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStatus:
+    """Where a call stands; `end` or `refusal` as `state` says."""
+
+    state: CallState
+    end: CallEnd | None
+    refusal: RecordedRefusal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedTask:
+    """A new task and its credential."""
+
+    id: str
+    token: str = field(repr=False)
+    expires_at: datetime
+    manifest_digest: str
