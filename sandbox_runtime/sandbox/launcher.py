@@ -20,7 +20,7 @@ from sandbox_runtime.sandbox.plan import LABEL
 from sandbox_runtime.sandbox.verdict import Facts, describe, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from sandbox_runtime.sandbox.cgroups import Counted
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.sandbox.plan import ContainerPlan
     from sandbox_runtime.sandbox.streams import Answer, Event, Excerpt
 
-__all__ = ["Answered", "CallBytes", "Closed", "DeadlinePassed", "Launcher"]
+__all__ = ["CallBytes", "Closed", "DeadlinePassed", "Finished", "Launcher"]
 
 
 class DeadlinePassed(SandboxUnavailable):
@@ -38,7 +38,7 @@ class DeadlinePassed(SandboxUnavailable):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Finished:
     """How one call in a container ended. Made by `Launcher.run`."""
 
     ending: Outcome
@@ -57,8 +57,18 @@ class Answered:
     container: str
     stages: Mapping[str, float]
     """Milliseconds: create, attach, start, ready, readback, run."""
-    closed: Awaitable[Closed]
-    """The engine's word, once the container is removed. May be awaited more than once."""
+    closed: asyncio.Task[Closed]
+    """The engine's word, once the container is removed."""
+
+    @property
+    def answered(self) -> bool:
+        """There is one whole answer and nothing against it."""
+        return self.ending in (Outcome.OK, Outcome.TOOL_ERROR)
+
+    @property
+    def wall_ms(self) -> float:
+        """From the request to create it to the end of what the tool said."""
+        return round(sum(self.stages.values()), 3)
 
 
 class Launcher:
@@ -68,6 +78,11 @@ class Launcher:
         self.engine, self.broker = engine, broker
         self._live: set[str] = set()
         self._closing: set[asyncio.Task[Closed]] = set()
+
+    @property
+    def patience(self) -> float:
+        """Seconds that bringing a container up may take."""
+        return self.engine.timeout
 
     @classmethod
     async def open(cls, socket: Path, broker: str) -> Launcher:
@@ -81,7 +96,7 @@ class Launcher:
         *,
         deadline: float,
         on_event: Callable[[Event], None],
-    ) -> Answered:
+    ) -> Finished:
         """Run `call` in the container of `plan`. `deadline` is of the monotonic clock.
 
         Raises `SandboxUnavailable` if the call's bytes never went in. On cancellation the
@@ -106,7 +121,7 @@ class Launcher:
         except TimeoutError as error:
             raise DeadlinePassed("the deadline passed before the container was up") from error
 
-    async def _answered(self, container: Container, stopped: Outcome | None) -> Answered:
+    async def _answered(self, container: Container, stopped: Outcome | None) -> Finished:
         """Read the counters while they exist, kill, judge."""
         said, counted = container.transcript, container.count()
         closed = self._close(container)
@@ -118,7 +133,7 @@ class Launcher:
             oom_killed=(await asyncio.shield(closed)).oom_killed if vanished else False,
             stopped=stopped,
         )
-        return Answered(
+        return Finished(
             ending=judge(facts),
             detail=describe(facts),
             answer=said.answer,
@@ -151,7 +166,7 @@ class Launcher:
 
     async def sweep(self) -> list[str]:
         """Remove this broker's containers that no call of this process is using."""
-        found = await self.engine.labelled(f"{LABEL}.broker={self.broker}")
+        found = await self.engine.labelled(f"{LABEL}={self.broker}")
         strays = [each.name for each in found if each.name not in self._live]
         for name in strays:
             await self.engine.remove(name)

@@ -7,7 +7,6 @@ what read-back compares. Nothing of the host's environment is in either.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.manifests.model import Limits
 
-RUNNER = Path(__file__).with_name("runner.py")
 RUNNER_TARGET = "/run/sandbox/runner.py"
 PAGE = 4096
 PERIOD = 100_000
@@ -115,11 +113,15 @@ def plan(
     program: Sequence[str],
     limits: Limits,
     identity: Identity,
-    data: Mapping[str, str] | None = None,
-    runner: Path = RUNNER,
+    runner: str,
+    data: Mapping[str, str],
 ) -> ContainerPlan:
-    """Return the plan for one call. `data` maps places in the container to the host's."""
-    binds = {RUNNER_TARGET: str(runner), **(data or {})}
+    """Return the plan for one call.
+
+    `runner` is the host's path of the runner; `data` maps places in the container to the
+    host's.
+    """
+    binds = {**data, RUNNER_TARGET: runner}
     return ContainerPlan(
         image_id=image_id,
         program=tuple(program),
@@ -166,8 +168,13 @@ def nano_cpus(plan: ContainerPlan) -> int:
 
 
 def labels(identity: Identity) -> dict[str, str]:
-    """Return the labels of this call's container."""
-    return {f"{LABEL}.{key}": str(value) for key, value in identity.model_dump().items()}
+    """Return the labels of this call's container: `sandbox-broker` names its broker."""
+    return {
+        LABEL: identity.broker,
+        f"{LABEL}.task": identity.task,
+        f"{LABEL}.call": identity.call,
+        f"{LABEL}.deadline": str(identity.deadline),
+    }
 
 
 def engine_options(plan: ContainerPlan) -> dict[str, Json]:
@@ -191,7 +198,7 @@ def engine_options(plan: ContainerPlan) -> dict[str, Json]:
         "AttachStdin": True,
         "AttachStdout": True,
         "AttachStderr": True,
-        "Labels": dict(labels(plan.identity)),
+        "Labels": {**labels(plan.identity)},
         "HostConfig": host_config(plan),
     }
 

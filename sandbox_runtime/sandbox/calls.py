@@ -1,0 +1,173 @@
+"""How does a permitted call become a container of its own?
+
+Law: what goes in is the permitted call's canonical arguments and nothing else; what comes
+out is one whole answer, unread, or the kernel's reason why there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import orjson
+
+from sandbox_runtime.call import Answered, Closed, Outcome
+from sandbox_runtime.errors import SandboxUnavailable
+from sandbox_runtime.sandbox.container import CallBytes
+from sandbox_runtime.sandbox.plan import ContainerPlan, Identity, engine_options, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sandbox_runtime.call import Permitted
+    from sandbox_runtime.manifests.model import Tool
+    from sandbox_runtime.sandbox.launcher import Finished, Launcher
+    from sandbox_runtime.sandbox.streams import Event, Excerpt
+    from sandbox_runtime.strict import Json
+
+RUNNER = Path(__file__).with_name("runner.py")
+GRACE = 10
+"""Seconds past its time after which a container belongs to nobody."""
+
+SAID = MappingProxyType(
+    {
+        Outcome.CRASHED: "the tool ended without an answer",
+        Outcome.OUT_OF_MEMORY: "the tool needed more memory than it may have",
+        Outcome.PIDS_LIMIT: "the tool started more processes than it may have",
+        Outcome.TIMEOUT: "the tool did not answer in time",
+        Outcome.OUTPUT_LIMIT: "the tool wrote more than it may",
+        Outcome.INVALID_ANSWER: "the tool's answer is not of the contract's shape",
+        Outcome.SANDBOX_UNAVAILABLE: "the container was lost while the tool ran",
+    }
+)
+"""What a model may know of each ending. Nothing of it depends on what a tool wrote."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """Containers, one a call."""
+
+    launcher: Launcher
+    images: Mapping[str, str]
+    """Image id of each tool, from the lock."""
+    data: Mapping[str, Path]
+    """Where the operator's data lies, by name."""
+    seconds: Callable[[], float]
+    """The wall clock, since 1970."""
+    monotonic: Callable[[], float]
+
+    def plan(self, permitted: Permitted, *, wall_ms: int) -> PlannedCall:
+        """Return what would run, for at most `wall_ms`. Raises `SandboxUnavailable`."""
+        call, tool = permitted.call, permitted.tool.manifest
+        within = timedelta(milliseconds=wall_ms)
+        deadline = int(self.seconds() + within.total_seconds() + GRACE)
+        made = plan(
+            image_id=self._image(tool.metadata.name),
+            program=tool.spec.program.command,
+            limits=tool.spec.sandbox.model_copy(update={"wall_time": within}),
+            identity=Identity(
+                broker=self.launcher.broker, task=call.task_id, call=call.call_id, deadline=deadline
+            ),
+            runner=str(RUNNER),
+            data=self._mounts(tool),
+        )
+        return PlannedCall(self, made, wall_ms, call.call_id, permitted.arguments)
+
+    def _image(self, tool: str) -> str:
+        try:
+            return self.images[tool]
+        except KeyError as error:
+            raise SandboxUnavailable(f"the lock names no image for `{tool}`") from error
+
+    def _mounts(self, tool: Tool) -> dict[str, str]:
+        try:
+            return {mount.mount: str(self.data[mount.name]) for mount in tool.spec.data}
+        except KeyError as error:
+            raise SandboxUnavailable(f"no source is set for the data {error}") from error
+
+
+class PlannedCall:
+    """One call's container, planned and not yet created."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        made: ContainerPlan,
+        wall_ms: int,
+        call_id: str,
+        arguments: Mapping[str, Json],
+    ) -> None:
+        self.made, self.wall_ms = made, wall_ms
+        self._sandbox = sandbox
+        self._bytes = CallBytes(call_id=call_id, arguments=dict(arguments))
+        self._finished: Finished | None = None
+
+    @property
+    def image(self) -> str:
+        """Id of the image."""
+        return self.made.image_id
+
+    @property
+    def plan_digest(self) -> str:
+        """SHA-256 of exactly what the engine will be asked for, as canonical JSON."""
+        asked = orjson.dumps(engine_options(self.made), option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(asked).hexdigest()
+
+    async def answer(self) -> Answered:
+        """Run the container; cancelling kills it. Raises `SandboxUnavailable`: nothing ran."""
+        launcher = self._sandbox.launcher
+        deadline = self._sandbox.monotonic() + launcher.patience + self.wall_ms / 1e3
+        done = await launcher.run(self.made, self._bytes, deadline=deadline, on_event=unheard)
+        self._finished = done
+        answer = done.answer.text if done.answered and done.answer else b""
+        return Answered(
+            outcome=Outcome.OK if done.answered else done.ending,
+            answer=answer,
+            detail=SAID.get(done.ending, ""),
+            walls_digest=done.walls,
+            wall_ms=done.wall_ms,
+            stages=done.stages,
+        )
+
+    async def closed(self) -> Closed:
+        """Return the engine's word once the container is gone."""
+        if self._finished is None:
+            return Closed()
+        word = await asyncio.shield(self._finished.closed)
+        return Closed(
+            container=self._finished.container,
+            exit_code=word.exit_code,
+            out_of_memory=word.oom_killed or self._finished.ending is Outcome.OUT_OF_MEMORY,
+            facts=facts(self._finished),
+            log=excerpt(self._finished.log),
+        )
+
+
+def unheard(_: Event) -> None:
+    """Take what the tool says while it runs; there is nobody to tell yet."""
+
+
+def facts(done: Finished) -> dict[str, Json]:
+    """Return what the kernel counted, by names that the log keeps."""
+    found: dict[str, Json] = {"bytes_out": done.bytes_out, "tool_exit_code": done.exit_code}
+    if done.counted:
+        found |= {
+            "cpu_seconds": done.counted.cpu_seconds,
+            "memory_peak_bytes": done.counted.memory_peak,
+            "oom_kills": done.counted.oom_kills,
+            "pids_peak": done.counted.pids_peak,
+            "pids_refused": done.counted.pids_refused,
+        }
+    return found
+
+
+def excerpt(log: Excerpt) -> str:
+    """Return beginning and end of a log as text, and how much is missing between them."""
+    head, tail = (bytes(part).decode(errors="replace") for part in (log.head, log.tail))
+    missing = log.total - len(log.head) - len(log.tail)
+    return f"{head}\n[{missing} bytes left out]\n{tail}" if missing else head + tail
