@@ -85,3 +85,10 @@ class Destination(Protocol, Generic[S]):
         saves a second parse.
         """
         ...
+
+    def describe(self, settings: S) -> dict[str, Json]:
+        """Return JSON Schema keywords that tell a model what the settings let it send.
+
+        Row filters, exclusions and whatever else the model is not to know stay out.
+        """
+        ...

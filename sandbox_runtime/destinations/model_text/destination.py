@@ -87,6 +87,10 @@ class ModelText:
         )
         return Accepted(value=confined.value, facts=confined.facts, changes=changes)
 
+    def describe(self, settings: ModelTextSettings) -> dict[str, Json]:
+        """Return the size."""
+        return {"description": f"At most {settings.cap} characters."}
+
 
 def _clean(value: Json, path: tuple[str | int, ...], counts: Counter[str]) -> Json:
     if isinstance(value, str):

@@ -87,6 +87,16 @@ class Schema:
         """Return `value` if it matches."""
         return self.confine(self.normalise(value, settings), settings)
 
+    def describe(self, settings: SchemaSettings) -> dict[str, Json]:
+        """Return the schemas, unless they refer to their own parts: those cannot move."""
+        if any('"$ref"' in text or '"$dynamicRef"' in text for text in _texts(settings)):
+            return {"description": "It must match the tool's own schema."}
+        return {"allOf": list(settings.documents)}
+
+
+def _texts(settings: SchemaSettings) -> list[str]:
+    return [json_text.canonical(document).decode() for document in settings.documents]
+
 
 def _objection(error: jsonschema_rs.ValidationError) -> Objection:
     name, said = error.kind.name, _said(error.kind)

@@ -48,7 +48,7 @@ class SchemaSettings(Strict):
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, written: object) -> object:
-        return {"documents": written if isinstance(written, list | tuple) else [written]}
+        return {"documents": tuple(written) if isinstance(written, list | tuple) else (written,)}
 
     @model_serializer(mode="plain")
     def _as_written(self) -> Json:

@@ -62,6 +62,12 @@ class Sql:
             confirm_tokens(text, root, settings)
         return Accepted(value=text, facts=_facts(reading, limit), changes=tuple(reading.changes))
 
+    def describe(self, settings: SqlSettings) -> dict[str, Json]:
+        """Return the readable tables with their visible columns, and the row cap."""
+        tables = [f"{name}({', '.join(t.columns)})" for name, t in (settings.tables or {}).items()]
+        readable = f"Tables: {', '.join(tables)}." if tables else "No table is readable."
+        return {"description": f"{readable} At most {settings.row_cap} rows."}
+
 
 def _read(value: Json, settings: SqlSettings) -> tuple[exp.Expr, Reading]:
     """Steps 1 to 4."""
