@@ -59,10 +59,10 @@ class Base:
         if self.wanted:
             image = self._given(self.wanted)
             self._record(image.id, self.wanted, {})
-            return f"{image.id} ({self.wanted})"
+            return f"{short(image.id)}, {self.wanted}"
         if not self.again and (built := self._built()):
-            return f"{built.id} ({TAG})"
-        return f"{self._build()} ({TAG})"
+            return f"{short(built.id)}, {TAG}"
+        return f"{short(self._build())}, {TAG}"
 
     def id(self) -> str:
         """Return the image id that `act` recorded."""
@@ -161,6 +161,11 @@ class Base:
         record = {"image": image, "source": source, "inputs": inputs(), "packages": packages}
         self.places.base_record.parent.mkdir(parents=True, exist_ok=True)
         self.places.base_record.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def short(image: str) -> str:
+    """Return as much of an image id as people compare."""
+    return image.removeprefix("sha256:")[:12]
 
 
 def inputs() -> str:

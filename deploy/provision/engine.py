@@ -74,6 +74,11 @@ class Engine:
             return None
 
     def _start(self) -> str:
+        if self.api.socket != self.daemon.socket:
+            raise Problem(
+                f"no engine answers at {self.api.socket}, which DOCKER_HOST names",
+                "start that engine, or unset DOCKER_HOST, then run this again",
+            )
         if os.geteuid() != 0:
             raise self._needs_root()
         if not shutil.which("dockerd"):

@@ -21,7 +21,8 @@ from provision.problem import Problem
 from provision.steps import Intent
 
 OLDEST = (3, 11)
-PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==", re.MULTILINE)
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
+PINNED_AT = re.compile(r"^([A-Za-z0-9._-]+==\S+)", re.MULTILINE)
 PROJECT = "sandbox-broker"
 MEND = "check that the package index can be reached, then run this again"
 

@@ -18,8 +18,8 @@ from provision.engine import Engine
 from provision.engine_api import EngineApi
 from provision.places import Places
 
-LABEL = "sandbox-broker"
-"""Carried by every container and every image of ours."""
+CONTAINER = "sandbox-broker.broker"
+"""The label of every container of ours; images are known by what they were built from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +51,8 @@ class Undo:
             shutil.rmtree(path, ignore_errors=True)
             self._say(f"removed {path}")
         shutil.rmtree(self.engine.daemon.home, ignore_errors=True)
+        if self.engine.daemon.data_root.exists():
+            self._say(f"left: {self.engine.daemon.data_root}, what engines keep on this machine")
 
     def packages(self, *, remove: bool) -> None:
         """Remove the packages we installed, or say how to."""
@@ -67,14 +69,14 @@ class Undo:
 
     def _remove_containers(self) -> int:
         api = self.engine.api
-        found = api.containers(LABEL)
+        found = api.containers(CONTAINER)
         for container in found:
             api.remove_container(container)
         return len(found)
 
     def _remove_images(self) -> int:
         self._remove_containers()
-        found = {image for label in (LABEL, INPUTS) for image in self.engine.api.images(label)}
+        found = self.engine.api.images(INPUTS)
         for image in found:
             _remove(self.engine.api, image)
         return len(found)
