@@ -24,7 +24,7 @@ SMALL = LogSettings(segment_bytes=4096, headroom=0, reserve=0)
 
 
 async def test_bodies_open_again_wherever_they_lie(evidence: Evidence) -> None:
-    chance = random.Random(3)
+    chance = random.Random(3)  # noqa: S311 - to be repeated
     async with evidence.open(SMALL) as log:
         bodies = evidence.bodies(log, "task")
         contents = [chance.randbytes(size) for size in (0, 1, 100, 5000, 20, 3000, 900, 900, 900)]

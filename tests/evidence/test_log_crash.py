@@ -29,7 +29,7 @@ WRITER = Path(__file__).with_name("crash_writer.py")
 def write_and_kill(root: Path, run: str, after: float) -> list[dict[str, Any]]:
     """Start a writer, kill it `after` seconds from its first acknowledgement."""
     command = [sys.executable, str(WRITER), str(root), run]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:  # noqa: S603 - our own
         assert writer.stdout
         first = writer.stdout.readline()
         time.sleep(after)
@@ -45,7 +45,7 @@ def named(record: bytes) -> Iterator[tuple[str, BodyRef]]:
 async def test_after_sigkill_at_any_moment_all_that_was_acknowledged_is_there(
     evidence: Evidence,
 ) -> None:
-    moments = random.Random(20240229)
+    moments = random.Random(20240229)  # noqa: S311 - to be repeated
     acknowledged: list[dict[str, Any]] = []
     for run in range(6):
         heard = write_and_kill(evidence.root, str(run), moments.uniform(0.01, 0.25))
