@@ -52,10 +52,10 @@ class Environment:
         return Intent(words=f"install python3-venv with apt-get, {words}", installs=True)
 
     def act(self) -> str:
-        """Make the environment what the lock says; return how much is in it."""
+        """Make the environment what the lock says; return which one it holds."""
         if not self._satisfied():
             self._install()
-        return f"{self._shown} with the {len(self._pinned())} packages of {self._stamped()}.txt"
+        return f"{self._shown}, as deploy/lock/{self._stamped()}.txt says"
 
     @property
     def _shown(self) -> Path:
@@ -113,9 +113,6 @@ class Environment:
         project = (self.places.checkout / "pyproject.toml").read_bytes()
         content = self.places.lock(lock).read_bytes() + _entry_points(project)
         return hashlib.sha256(content + sys.version.encode()).hexdigest()
-
-    def _pinned(self) -> set[str]:
-        return names_in(self.places.lock(self._stamped() or self.lock).read_text())
 
     def _surplus(self) -> list[str]:
         """Name what is installed and neither the lock's nor the project."""
