@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CODE = "<code>"
 PRINTED_MAX, MESSAGE_MAX, RESULT_MAX = 16_384, 500, 512 << 10
-FONTS = Path(__file__).with_name("fonts")
+PACKAGES, FONTS = (Path(__file__).with_name(name) for name in ("packages", "fonts"))
 SETTINGS = {
     "MPLBACKEND": "agg",
     "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108 - the container's own, of this call alone
@@ -123,6 +123,7 @@ def fitting(result: dict[str, object], charts: dict[str, bytes]) -> str:
 def main() -> None:
     """Answer one call on descriptor 3."""
     os.environ.update(SETTINGS)
+    sys.path.append(str(PACKAGES))
     if FONTS.is_dir():
         shutil.copytree(FONTS, SETTINGS["MPLCONFIGDIR"])
     call, myself = json.load(sys.stdin), os.getpid()
