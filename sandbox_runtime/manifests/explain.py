@@ -71,14 +71,17 @@ _EXPECTED: Mapping[str, Callable[[_Context], str]] = MappingProxyType(
     }
 )
 _PREFIX = "expected "
+_KEY = "[key]"
 
 
 def explain(error: ValidationError, data: Json, model: type[Strict]) -> Iterator[Finding]:
     """Yield what is wrong with `data`, one finding for each place."""
-    located = [(*_locate(data, e["loc"]), e) for e in error.errors(include_url=False)]
-    for (where, rest), group in groupby(located, key=lambda one: (one[0], one[1][-1:])):
-        errors = [one[-1] for one in group]
-        yield _finding(where, rest, errors, _found(data, where), model)
+    located = [(*_locate(data, each), each) for each in error.errors(include_url=False)]
+    for (where, missing), group in groupby(located, key=lambda one: one[:2]):
+        found = _found(data, where)
+        errors = [each for _, _, each in group if not _follows(each, found)]
+        if errors:
+            yield _finding(where, missing, errors, found, model)
 
 
 def nulls(model: Strict, where: Where = ()) -> Iterator[Finding]:
@@ -109,17 +112,27 @@ def _nulls_within(value: object, where: Where) -> Iterator[Finding]:
             return
 
 
-def _locate(data: Json, loc: Sequence[str | int]) -> tuple[Where, Where]:
-    """Split a location into the path that exists in the data and what follows it."""
+def _locate(data: Json, error: ErrorDetails) -> tuple[Where, str]:
+    """Return the path of an error that exists in the data, and the key that is missing there.
+
+    What else the validator puts into a location, branches of a union above all, falls away;
+    an error of a key itself is missing `[key]`.
+    """
     where: list[str | int] = []
-    rest: list[str | int] = []
-    for step in loc:
-        if not rest and _has(data, step):
-            where.append(step)
-            data = data[step]  # type: ignore[index]  # just asked
-        elif not where or step != "function-before":
-            rest.append(step)
-    return tuple(where), tuple(rest)
+    for step in error["loc"]:
+        if not _has(data, step):
+            named = error["type"] == "missing" or step == _KEY
+            return tuple(where), str(error["loc"][-1]) if named else ""
+        where.append(step)
+        data = data[step]  # type: ignore[index]  # just asked
+    return tuple(where), ""
+
+
+def _follows(error: ErrorDetails, found: Json) -> bool:
+    """Return whether a list is only too short because its entries are wrong."""
+    if error["type"] != "too_short" or not isinstance(found, list):
+        return False
+    return len(found) >= int(error["ctx"]["min_length"])
 
 
 def _has(data: Json, step: str | int) -> bool:
@@ -135,17 +148,17 @@ def _found(data: Json, where: Where) -> Json:
 
 
 def _finding(
-    where: Where, rest: Where, errors: Sequence[ErrorDetails], found: Json, model: type[Strict]
+    where: Where, missing: str, errors: Sequence[ErrorDetails], found: Json, model: type[Strict]
 ) -> Finding:
     kind = errors[0]["type"]
     if kind == "extra_forbidden":
         return _unknown(where, model)
     if kind == "missing":
-        message = f"missing key {quoted(str(rest[-1]))}"
+        message = f"missing key {quoted(missing)}"
         return Finding(where=where, message=message, on_key=True)
-    if rest == ("[key]",):
-        found = str(where[-1])
-    return _misfit(where, errors, found, on_key=rest == ("[key]",))
+    if missing == _KEY:
+        return _misfit(where, errors, str(where[-1]), on_key=True)
+    return _misfit(where, errors, found, on_key=False)
 
 
 def _unknown(where: Where, model: type[Strict]) -> Finding:

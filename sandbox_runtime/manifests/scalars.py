@@ -20,7 +20,7 @@ _LITERALS: dict[str, Json] = {"true": True, "false": False, "null": None}
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+")
 _MOST_DIGITS = 15
-"""Sign and point included; a longer number is not the same to every reader (RFC 7493, 2.2)."""
+"""Point included; a longer number is not the same to every reader (RFC 7493, 2.2)."""
 
 _TRUTH = "quote it to mean text, or write `{}`"
 _NUMBER = "quote it to mean text, or write the number in plain decimal digits"
@@ -75,7 +75,7 @@ def plain(word: str) -> Json:
 
 
 def _number(word: str) -> int | float:
-    if len(word) > _MOST_DIGITS:
+    if len(word.removeprefix("-")) > _MOST_DIGITS:
         problem = f"is a number of more than {_MOST_DIGITS} digits"
         raise Ambiguous(problem, "quote it to mean text, or write fewer digits")
     return int(word) if _INTEGER.fullmatch(word) else float(word)

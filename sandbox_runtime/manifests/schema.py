@@ -56,6 +56,10 @@ class _Generator(GenerateJsonSchema):
         finally:
             self._ours = outer
 
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        named = super().dict_schema(schema)
+        return {**named, "additionalProperties": False} if "patternProperties" in named else named
+
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return (
             self.generate_inner(schema["schema"]) if self._ours else super().nullable_schema(schema)

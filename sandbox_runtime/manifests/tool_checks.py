@@ -32,27 +32,27 @@ _ARGUMENTS: Where = ("spec", "arguments")
 def check_tool(tool: Tool, data: Json) -> Iterator[Finding]:
     """Yield what is wrong with a tool's manifest; `data` is its document as written."""
     for name, argument in tool.spec.arguments.items():
-        yield from _argument(argument, _at(data, (*_ARGUMENTS, name)), (*_ARGUMENTS, name))
+        yield from _argument(argument, data, (*_ARGUMENTS, name))
     yield from _result(tool.spec.result)
     yield from _data(tool.spec.data)
     yield from _limits(tool.spec.sandbox)
 
 
-def _at(data: Json, where: Where) -> Mapping[str, Json]:
+def _at(data: Json, where: Where) -> Json:
     for step in where:
-        data = data[step]  # type: ignore[index]  # the model was made from it
-    return data if isinstance(data, dict) else {}
+        data = data[step]  # type: ignore[index]  # the path was found in the data
+    return data
 
 
-def _argument(argument: ToolArgument, data: Mapping[str, Json], where: Where) -> Iterator[Finding]:
-    yield from misplaced(iter(data), argument.type, where)
+def _argument(argument: ToolArgument, data: Json, where: Where) -> Iterator[Finding]:
+    schema = argument.json_schema()
+    yield from misplaced(iter(schema), argument.type, where)
     yield from _settings(argument.checks(), where)
     for kind, _ in argument.checks():
-        yield from _references(data[kind], (*where, kind))
-    schema = argument.json_schema()
-    not_one = list(_schema(schema, where))
-    yield from not_one
-    if not not_one:
+        yield from _references(_at(data, (*where, kind)), (*where, kind))
+    no_schema = list(_schema(schema, where))
+    yield from no_schema
+    if not no_schema:
         yield from _emptiness(argument, where)
         yield from _values(argument, schema, where)
 
@@ -75,13 +75,20 @@ def _references(settings: Json, where: Where) -> Iterator[Finding]:
             yield Finding(where=at, message=message, mend="variables belong in a task's grants")
 
 
-def _schema(schema: Mapping[str, Json], where: Where) -> Iterator[Finding]:
+def _schema(schema: dict[str, Json], where: Where) -> Iterator[Finding]:
     try:
         compiled(schema)
     except ValidationError as error:
         path = tuple(error.instance_path)
-        message = f"not a JSON Schema: {printable(error.message)}"
-        yield Finding(where=(*where, *path), message=message)
+        unfit = _unfit(_at(schema, path), path)
+        yield Finding(where=(*where, *path), message=f"not a JSON Schema: {unfit}")
+
+
+def _unfit(value: Json, path: Where) -> str:
+    keyword = next((step for step in reversed(path) if isinstance(step, str)), None)
+    if keyword is None:
+        return "a `$ref` leads out of it, or to nothing"
+    return f"{shown(value)} cannot stand at {quoted(keyword)}"
 
 
 def _emptiness(argument: ToolArgument, where: Where) -> Iterator[Finding]:

@@ -1,0 +1,67 @@
+"""The schema that editors get agrees with the loader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from jsonschema_rs import Draft202012Validator
+
+from sandbox_runtime.manifests.loader import load_texts
+from sandbox_runtime.manifests.problems import ManifestErrors
+from sandbox_runtime.manifests.schema import KINDS, manifest_schema
+from sandbox_runtime.manifests.source import read
+
+
+def valid(kind: str, text: str) -> bool:
+    (document,) = read("f.yaml", text).documents
+    return Draft202012Validator(manifest_schema(kind)).is_valid(document.data)
+
+
+def test_manifests_that_load_match_the_schema_of_their_kind(files: dict[str, str]) -> None:
+    assert valid("Tool", files["query.yaml"])
+    assert valid("Tool", files["run.yaml"])
+    assert valid("Task", files["report.yaml"])
+    assert not valid("Tool", files["report.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("max_calls: 5", "max_cals: 5"),
+        ("max_calls: 5", "max_calls: five"),
+        ("max_calls: 5", "max_calls: 0"),
+        ("default: 15m", "default: 15"),
+        ("result_bytes: 1Mi", "result_bytes: 1000"),
+        ("id: totals", "id: Totals"),
+        ("      why: draw the chart\n", ""),
+        ("max_rows: 100", "max_row: 100"),
+        ('{regex: "(?s).*plot.*"}', "{regex: null}"),
+        ("tenant: {type: integer}", "Tenant: {type: integer}"),
+    ],
+)
+def test_a_manifest_that_its_schema_refuses_does_not_load(
+    files: dict[str, str], old: str, new: str
+) -> None:
+    text = files["report.yaml"].replace(old, new)
+    assert not valid("Task", text)
+    with pytest.raises(ManifestErrors):
+        load_texts({**files, "report.yaml": text})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_model_of_a_schema_is_described_and_closed(kind: str) -> None:
+    schema = manifest_schema(kind)
+    models = {"": schema, **schema["$defs"]}
+    for name, model in models.items():
+        if model.get("type") == "object" and name != "SchemaSettings":
+            assert model["description"], name
+            assert model["additionalProperties"] is False, name
+
+
+def test_a_schema_shows_defaults_as_a_manifest_writes_them() -> None:
+    limits: dict[str, Any] = manifest_schema("Tool")["$defs"]["Limits"]["properties"]
+    assert limits["memory"]["default"] == "128Mi"
+    assert limits["wall_time"]["default"] == "10s"
+    assert limits["pids"]["default"] == 32
+    assert limits["memory"]["description"].startswith("Swap included")
