@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.evidence.blobs import Bodies
     from sandbox_runtime.evidence.keys import Keys
     from sandbox_runtime.evidence.log import Log, Ticket
+    from sandbox_runtime.ledger import Sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,12 @@ class KeptEvidence:
         """Return the keyed digest of `data` under the task's key."""
         return self.bodies.mac(task, data)
 
-    def enqueue(
-        self, leaves: Sequence[bytes], bodies: Sequence[SealedBody], *, urgent: bool
-    ) -> Ticket:
+    def enqueue(self, leaves: Sequence[bytes], bodies: Sequence[Sealed], *, urgent: bool) -> Ticket:
         """Take the next places in the log; bodies become durable before leaves."""
-        return self.log.enqueue(leaves, [body.kept for body in bodies], urgent=urgent)
+        return self.log.enqueue(leaves, [_kept(body) for body in bodies], urgent=urgent)
+
+
+def _kept(body: Sealed) -> KeptBody:
+    if not isinstance(body, SealedBody):
+        raise TypeError("only what `seal` returned can be kept")
+    return body.kept

@@ -1,0 +1,138 @@
+"""How do the parts become one broker?
+
+Law: everything that can be refused is refused before a word is written or heard: state,
+manifests, images, data, engine, validators. Then the log says that a broker took over, calls
+that an earlier one left behind end as `unknown`, and only then may anyone listen.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox_runtime.broker import Broker
+from sandbox_runtime.deciding import Deciding
+from sandbox_runtime.evidence import layout
+from sandbox_runtime.evidence.blobs import Bodies
+from sandbox_runtime.evidence.keys import Keys
+from sandbox_runtime.evidence.log import Log, LogSettings
+from sandbox_runtime.ledger import SYSTEM, Ledger
+from sandbox_runtime.manifests.loader import load_tree
+from sandbox_runtime.records import BrokerStarted, BrokerStopped
+from sandbox_runtime.running import Runs
+from sandbox_runtime.server import state
+from sandbox_runtime.server.attempts import Attempts
+from sandbox_runtime.server.evidence import KeptEvidence
+from sandbox_runtime.server.machine import beside
+from sandbox_runtime.server.rates import Buckets
+from sandbox_runtime.server.rpc import Core
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from sandbox_runtime.errors import EvidenceUnavailable
+    from sandbox_runtime.manifests.catalogue import Catalogue
+    from sandbox_runtime.server.machine import Machine, Start
+    from sandbox_runtime.server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """One broker, ready to be listened to."""
+
+    id: str
+    core: Core
+    log: Log
+    tree: Catalogue
+
+
+@asynccontextmanager
+async def joined(
+    settings: Settings, start: Start, on_failure: Callable[[EvidenceUnavailable], None]
+) -> AsyncIterator[Joined]:
+    """Join a broker's parts. What it uses ends with the block; its last record is `stopped`.
+
+    `on_failure` is called once if the log can no longer be written. Raises `Fault` and
+    `ManifestErrors`.
+    """
+    tree = load_tree(Path(settings.manifests))
+    root = Path(settings.state_dir)
+    state.prepare(root)
+    async with Log.open(
+        layout.log_directory(root), on_failure=on_failure, settings=_log_settings(settings)
+    ) as log:
+        broker_id = state.broker_id(root)
+        ledger = _ledger(root, log)
+        ledger.restore(layout.reader(root).read())
+        async with start(settings, tree, broker_id) as machine:
+            core = _core(settings, tree, ledger, machine)
+            await _take_over(core, tree, log, broker_id)
+            with beside(core.attempts.keep_flushing(settings.strangers_every.total_seconds())):
+                yield Joined(id=broker_id, core=core, log=log, tree=tree)
+            await core.attempts.flush()
+        await ledger.note(BrokerStopped(at=ledger.now(), broker=broker_id))
+
+
+def _log_settings(settings: Settings) -> LogSettings:
+    return LogSettings(reserve=settings.evidence.reserve, headroom=settings.evidence.headroom)
+
+
+def _ledger(root: Path, log: Log) -> Ledger:
+    keys = Keys.begin(layout.keys_directory(root))
+    if not keys.has(SYSTEM):
+        keys.create(SYSTEM)
+    bodies = Bodies(root=layout.log_directory(root), keys=keys, end=log.bodies_end)
+    return Ledger(KeptEvidence(log=log, bodies=bodies, keys=keys), _micros)
+
+
+def _core(settings: Settings, tree: Catalogue, ledger: Ledger, machine: Machine) -> Core:
+    runs = Runs(ledger=ledger, validators=machine.validators, monotonic=time.monotonic)
+    deciding = Deciding(
+        ledger=ledger,
+        validators=machine.validators,
+        sandbox=machine.sandbox,
+        monotonic=time.monotonic,
+    )
+    broker = Broker(
+        tree=tree,
+        ledger=ledger,
+        deciding=deciding,
+        runs=runs,
+        new_id=lambda: f"t-{secrets.token_hex(8)}",
+        new_secret=lambda: secrets.token_urlsafe(32),
+    )
+    return Core(
+        broker=broker,
+        ledger=ledger,
+        attempts=Attempts(ledger),
+        subjects=Buckets(settings.rates.subject, time.monotonic),
+        tasks=Buckets(settings.rates.task, time.monotonic),
+    )
+
+
+async def _take_over(core: Core, tree: Catalogue, log: Log, broker_id: str) -> None:
+    started = BrokerStarted(
+        at=core.ledger.now(),
+        broker=broker_id,
+        version=_version(),
+        cut_bytes=sum(cut.bytes_cut for cut in log.recovered),
+    )
+    await core.ledger.note(started)
+    await core.broker.settle()
+    await core.ledger.load(tree)
+
+
+def _version() -> str:
+    try:
+        return version("sandbox-broker")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _micros() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,187 @@
+"""How does a request reach the broker, and how does what came of it reach the caller?
+
+Law: this is the edge. Whatever goes wrong behind it leaves as a status made from the table in
+`errors`; no exception's text passes. A cancelled request stays cancelled: that is what kills
+its container.
+
+    authenticate → not draining → understood → within its rate → the task's own token → broker
+"""
+
+# ruff: noqa: N802 - the proto names the methods
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from sandbox_runtime.errors import Fault, Reason, Refusal
+from sandbox_runtime.server import incidents, status, tools, wire
+from sandbox_runtime.server.identity import Stranger, task_token
+from sandbox_runtime.task import Phase
+from sandbox_runtime.v1 import broker_pb2 as pb
+from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceServicer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import grpc.aio
+    from google.protobuf.message import Message
+    from google.rpc import status_pb2
+
+    from sandbox_runtime.broker import Broker
+    from sandbox_runtime.ledger import Ledger, Live
+    from sandbox_runtime.server.attempts import Attempts
+    from sandbox_runtime.server.identity import Door
+    from sandbox_runtime.server.rates import Buckets
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+Q = TypeVar("Q", bound="Message")
+A = TypeVar("A")
+
+_log = structlog.get_logger("sandbox_broker.rpc")
+
+
+@dataclass(slots=True, kw_only=True)
+class Core:
+    """What all listeners share."""
+
+    broker: Broker
+    ledger: Ledger
+    attempts: Attempts
+    subjects: Buckets
+    tasks: Buckets
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Who asks, with which credential of a task."""
+
+    subject: str
+    token: str
+
+
+def _edge(
+    method: Callable[[BrokerRpc, Q, Asked], Awaitable[A]],
+) -> Callable[[BrokerRpc, Q, Context], Awaitable[A]]:
+    """Let nothing but answers and statuses of the table out of `method`."""
+
+    @functools.wraps(method)
+    async def answer(self: BrokerRpc, request: Q, context: Context) -> A:
+        try:
+            return await method(self, request, self.admit(request, context))
+        except Refusal as refusal:
+            said = status.refusal(refusal)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not this request's: something behind it was cancelled. Passed on, it would leave
+            # the caller waiting for ever (grpc/grpc#29248).
+            said = _incident(method.__name__, error)
+        except Exception as error:  # noqa: BLE001 - the one edge, see the module's law
+            said = _incident(method.__name__, error)
+        return await status.abort(context, said)
+
+    return answer
+
+
+def _incident(method: str, error: BaseException) -> status_pb2.Status:
+    incident = secrets.token_hex(8)
+    reason = error.reason if isinstance(error, Fault) else Reason.INTERNAL
+    _log.error(
+        "failed", method=method, incident=incident, reason=reason, **incidents.described(error)
+    )
+    return status.fault(reason, incident)
+
+
+class BrokerRpc(BrokerServiceServicer):
+    """`BrokerService` behind one door."""
+
+    def __init__(self, core: Core, door: Door) -> None:
+        self._core, self._door = core, door
+
+    def admit(self, request: Message, context: Context) -> Asked:
+        """Return who asks, if the request may be looked at; raise `Refusal`."""
+        metadata = context.invocation_metadata() or ()
+        subject = self._door.subject(metadata)
+        if self._core.draining:
+            raise Refusal(status.SENTENCES[Reason.DRAINING], reason=Reason.DRAINING)
+        wire.known(request)
+        self._core.subjects.take(subject)
+        return Asked(subject=subject, token=task_token(metadata))
+
+    @_edge
+    async def OpenTask(self, request: pb.OpenTaskRequest, asked: Asked) -> pb.OpenTaskResponse:
+        """Open a task for the authenticated subject."""
+        opened = await self._core.broker.open_task(
+            asked.subject,
+            request.manifest,
+            prompt=wire.prompt(request),
+            variables=wire.variables(request),
+            lifetime=wire.lifetime(request),
+        )
+        return wire.opened(opened)
+
+    @_edge
+    async def ListTools(self, request: pb.ListToolsRequest, asked: Asked) -> pb.ListToolsResponse:
+        """Return what the task may call."""
+        return tools.listed(self._task(request.task_id, asked).task)
+
+    @_edge
+    async def CheckCall(self, request: pb.CheckCallRequest, asked: Asked) -> pb.CheckCallResponse:
+        """Decide and run nothing."""
+        live = self._task(request.task_id, asked)
+        call = wire.proposed(request.task_id, request.call, asked.subject)
+        self._core.tasks.take(request.task_id)
+        return wire.permitted(await self._core.broker.check_call(live, call))
+
+    @_edge
+    async def CallTool(self, request: pb.CallToolRequest, asked: Asked) -> pb.CallToolResponse:
+        """Decide, run, and return the recorded end. Cancelled with its request."""
+        live = self._task(request.task_id, asked)
+        call = wire.proposed(request.task_id, request.call, asked.subject)
+        self._core.tasks.take(request.task_id)
+        return pb.CallToolResponse(end=wire.end(await self._core.broker.call_tool(live, call)))
+
+    @_edge
+    async def GetCall(self, request: pb.GetCallRequest, asked: Asked) -> pb.GetCallResponse:
+        """Return where a call stands, once that is durable."""
+        live = self._task(request.task_id, asked)
+        call_id = wire.call_id(request.call_id)
+        entry, last = live.task.state.calls.get(call_id), live.last
+        if last is not None:
+            await last.wait()
+        if entry is not None and entry.phase is Phase.RUNNING:
+            return pb.GetCallResponse(state=pb.CALL_STATE_RUNNING)
+        if entry is not None and entry.phase is Phase.REFUSED:
+            return self._refused(live, call_id)
+        end = wire.end(self._core.broker.recorded(live, call_id))
+        return pb.GetCallResponse(state=pb.CALL_STATE_ENDED, end=end)
+
+    @_edge
+    async def CloseTask(self, request: pb.CloseTaskRequest, asked: Asked) -> pb.CloseTaskResponse:
+        """End the task and what runs of it."""
+        live = self._task(request.task_id, asked)
+        cancelled = await self._core.broker.close_task(live, asked.subject)
+        return pb.CloseTaskResponse(cancelled_calls=cancelled)
+
+    def _task(self, task: str, asked: Asked) -> Live:
+        try:
+            return self._core.ledger.find(task, asked.token)
+        except Refusal:
+            self._core.attempts.count(Stranger.WRONG_TASK_TOKEN)
+            raise
+
+    def _refused(self, live: Live, call_id: str) -> pb.GetCallResponse:
+        try:
+            self._core.broker.recorded(live, call_id)
+        except Refusal as refusal:
+            return wire.refused(refusal)
+        raise Fault("a call is recorded as refused and has no refusal")

@@ -1,0 +1,211 @@
+"""How is this broker set up?
+
+Law: one YAML file, read as strictly as a manifest: what is misspelt, missing or not there on
+this machine is an error at file:line:column, before anything listens.
+"""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import stat
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from sandbox_runtime.manifests.explain import explain, nulls
+from sandbox_runtime.manifests.model import Name, Subject
+from sandbox_runtime.manifests.problems import Finding, ManifestErrors, Problem
+from sandbox_runtime.manifests.source import Document, read
+from sandbox_runtime.manifests.units import Duration, Size, durations, sizes
+from sandbox_runtime.server.rates import Rate
+from sandbox_runtime.strict import Strict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_LONGEST_SOCKET = 107
+"""Bytes of a Unix socket's path; `sun_path` ends with a zero (unix(7))."""
+_ROOM = 20
+"""What our own names add to the path of `state_dir`."""
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\x00" in path:
+        raise ValueError("expected an absolute path")
+    return os.path.normpath(path)
+
+
+def _fits(room: int) -> AfterValidator:
+    def short(path: str) -> str:
+        if len(os.fsencode(path)) > _LONGEST_SOCKET - room:
+            raise ValueError(f"expected a path of at most {_LONGEST_SOCKET - room} bytes")
+        return path
+
+    return AfterValidator(short)
+
+
+def _known_group(name: str) -> str:
+    try:
+        grp.getgrnam(name)
+    except KeyError as error:
+        raise ValueError(f"there is no group `{name}` on this machine") from error
+    return name
+
+
+def _regular(path: str) -> str:
+    try:
+        if stat.S_ISREG(os.lstat(path).st_mode):
+            return path
+    except OSError as error:
+        raise ValueError(f"cannot be used: {error.strerror}") from error
+    raise ValueError("expected a regular file, and no link to one")
+
+
+PathText = Annotated[str, AfterValidator(_absolute)]
+Uid = Annotated[int, Field(ge=0, lt=2**32 - 1)]
+
+
+class Peer(Strict):
+    """Who a user of this machine is to the manifests."""
+
+    uid: Uid
+    subject: Subject
+
+
+class Dev(Strict):
+    """Loopback with a token: for one developer on one machine."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 7443
+    """0 takes any that is free."""
+    subject: Subject = "agent:dev"
+
+
+class Listen(Strict):
+    """Where callers come in."""
+
+    socket: Annotated[PathText, _fits(0)] = "/run/sandbox-broker/broker.sock"
+    """Mode 0660; its directory is made with mode 0750 where there is none."""
+    group: Annotated[str, AfterValidator(_known_group)] | None = None
+    """The group that may connect, beside the broker's own user."""
+    dev: Dev | None = None
+    """127.0.0.1 with a bearer token. Left out: no port is open."""
+
+
+class Workers(Strict):
+    """The processes that check values."""
+
+    count: Annotated[int, Field(ge=1, le=64)] = 3
+    time: Annotated[Duration, durations("10ms", "60s")] = timedelta(seconds=2)
+    """From handing out a value to the last verdict on it."""
+    first_uid: Annotated[int, Field(ge=1, lt=2**31)] = 64100
+    """Their user ids start here; no account may have them."""
+
+
+class Rates(Strict):
+    """How often somebody may ask."""
+
+    subject: Rate = Rate(per_second=200, burst=400)
+    """All requests of one subject."""
+    task: Rate = Rate(per_second=50, burst=100)
+    """Decisions for one task."""
+
+
+class Evidence(Strict):
+    """Room for the log on its disk."""
+
+    reserve: Annotated[Size, sizes("1Mi", "1Gi")] = 16 << 20
+    """Held back for the last words on a full disk."""
+    headroom: Annotated[Size, sizes("1Mi", "64Gi")] = 64 << 20
+    """With less than this free, nothing new is begun."""
+
+
+class Settings(Strict):
+    """One broker."""
+
+    state_dir: Annotated[PathText, _fits(_ROOM)] = "/var/lib/sandbox-broker"
+    """Its log, keys and identity. Nobody else may read it."""
+    manifests: PathText
+    images_lock: PathText | None = None
+    """Left out: `images.lock.json` beside the manifests."""
+    engine: Annotated[PathText, _fits(0)] = "/var/run/docker.sock"
+    listen: Listen = Listen()
+    peers: tuple[Peer, ...] = ()
+    """Left out: the broker's own user alone, as `uid:<n>`."""
+    data: dict[Name, Annotated[PathText, AfterValidator(_regular)]] = Field(default={})
+    """Where the data that tools mount lies on this machine, by its name in their manifests."""
+    validators: Workers = Workers()
+    rates: Rates = Rates()
+    evidence: Evidence = Evidence()
+    strangers_every: Annotated[Duration, durations("100ms", "1h")] = timedelta(seconds=10)
+    """Refused attempts to authenticate become one record an interval."""
+    drain: Annotated[Duration, durations("1ms", "1h")] = timedelta(seconds=20)
+    """On a stop, calls in flight have this long to end."""
+    sweep_every: Annotated[Duration, durations("1s", "1h")] = timedelta(minutes=1)
+    """How often containers that nobody wants are looked for."""
+
+    @model_validator(mode="after")
+    def _each_uid_once(self) -> Self:
+        uids = [peer.uid for peer in self.peers]
+        if len(set(uids)) != len(uids):
+            raise ValueError("a uid stands in `peers` twice")
+        return self
+
+    @property
+    def lock(self) -> Path:
+        """Where the images' lock lies."""
+        beside = Path(self.manifests) / "images.lock.json"
+        return beside if self.images_lock is None else Path(self.images_lock)
+
+    def subjects(self) -> dict[int, str]:
+        """Return who may connect, by uid."""
+        own = os.geteuid()
+        return {peer.uid: peer.subject for peer in self.peers} or {own: f"uid:{own}"}
+
+
+def load(path: Path) -> Settings:
+    """Return the settings in a YAML file. Raises `ManifestErrors` with every problem."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ManifestErrors(
+            [Problem(file=str(path), line=1, column=1, message=f"cannot be read: {why}")]
+        ) from error
+    return parse(str(path), text)
+
+
+def parse(file: str, text: str) -> Settings:
+    """Return the settings of this text, which problems show as `file`."""
+    content = read(file, text)
+    if content.problems:
+        raise ManifestErrors(content.problems)
+    if len(content.documents) != 1:
+        one = Problem(file=file, line=1, column=1, message="expected one document")
+        raise ManifestErrors([one])
+    document = content.documents[0]
+    try:
+        settings = Settings.model_validate_json(json.dumps(document.data))
+    except ValidationError as error:
+        findings = explain(error, document.data, Settings)
+        raise ManifestErrors(_placed(file, document, findings)) from error
+    if problems := list(_placed(file, document, nulls(settings))):
+        raise ManifestErrors(problems)
+    return settings
+
+
+def _placed(file: str, document: Document, findings: Iterable[Finding]) -> Iterator[Problem]:
+    for finding in findings:
+        locate = document.key_at if finding.on_key else document.value_at
+        at = locate(finding.where)
+        yield Problem(
+            file=file,
+            line=at.line,
+            column=at.column,
+            message=finding.message,
+            expected=finding.expected,
+            mend=finding.mend,
+        )
