@@ -69,11 +69,15 @@ def spawn(program: list[str], badness: int) -> tuple[int, list[int]]:
     return pid, ours
 
 
-def send(kind: bytes, payload: bytes = b"") -> None:
-    """Write one frame, whole."""
-    rest = (len(payload) + 1).to_bytes(HEAD, "big") + kind + payload
-    while rest:
-        rest = rest[os.write(1, rest) :]
+def frame(kind: bytes, payload: bytes = b"") -> bytes:
+    """Return one frame."""
+    return (len(payload) + 1).to_bytes(HEAD, "big") + kind + payload
+
+
+def send(frames: bytes) -> None:
+    """Write frames, whole, and at once where the pipe has room."""
+    while frames:
+        frames = frames[os.write(1, frames) :]
 
 
 def read(fd: int) -> bytes | None:
@@ -122,7 +126,7 @@ class Runner:
 
     def run(self) -> None:
         """Serve until killed, or until the host has gone."""
-        send(READY)
+        send(frame(READY))
         while True:
             for fd, _ in self.poll.poll():
                 if fd in self.handlers:
@@ -153,7 +157,7 @@ class Runner:
         """Pass on what the tool printed. True: there may be more."""
         chunk = read(fd)
         if chunk:
-            send(kind, chunk)
+            send(frame(kind, chunk))
         elif chunk == b"":
             self.drop(fd)
         return bool(chunk)
@@ -165,11 +169,10 @@ class Runner:
             self.drop(self.answer)
         self.flush_logs()
         *lines, rest = (self.line + (chunk or b"")).split(b"\n")
-        for line in lines:
-            send(LINE, bytes(line))
+        send(b"".join(frame(LINE, bytes(line)) for line in lines))
         self.line = rest
         if len(rest) > self.limit:
-            send(OVERFLOW)
+            send(frame(OVERFLOW))
             self.line = bytearray()
             self.drop(self.answer)
         return bool(chunk) and self.answer in self.handlers
@@ -191,7 +194,7 @@ class Runner:
             pass
         if status is not None:
             self.drain()
-            send(ENDED, b"%d" % os.waitstatus_to_exitcode(status))
+            send(frame(ENDED, b"%d" % os.waitstatus_to_exitcode(status)))
 
     def drain(self) -> None:
         """Pass on what the tool left in its pipes, never waiting for who else holds them."""
@@ -202,7 +205,7 @@ class Runner:
                     break
             self.drop(fd)
         if self.line:
-            send(LINE, bytes(self.line))
+            send(frame(LINE, bytes(self.line)))
 
 
 if __name__ == "__main__":
