@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sandbox_runtime.strict import Strict
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _CLONE_NEWNS, _CLONE_NEWCGROUP = 0x00020000, 0x02000000
 _CLONE_NEWUTS, _CLONE_NEWIPC, _CLONE_NEWNET = 0x04000000, 0x08000000, 0x40000000
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
@@ -108,13 +109,20 @@ def _leave_namespaces(_: Terms) -> None:
 
 
 def _leave_filesystem(_: Terms) -> None:
-    """Make an empty read-only tmpfs the root, and let go of the machine's mounts."""
+    """Make an empty, closed directory the root, and let go of the machine's mounts.
+
+    It lies below the root of the mount namespace: who is in a chroot may not make a user
+    namespace (user_namespaces(7)), in which he would hold every capability again.
+    """
+    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
     _call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
-    flags = _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-    _call("mount", b"none", b"/proc", b"tmpfs", flags, b"size=4k,nr_inodes=1,mode=0")
+    _call("mount", b"none", b"/proc", b"tmpfs", flags, b"size=4k,nr_inodes=2,mode=0")
     os.chdir("/proc")
+    Path("empty").mkdir(mode=0)
+    _call("mount", b"none", b"/proc", None, _MS_REMOUNT | _MS_RDONLY | flags, None)
     _call("pivot_root", b".", b".")
     _call("umount2", b".", _MNT_DETACH)
+    os.chroot("empty")
     os.chdir("/")
 
 

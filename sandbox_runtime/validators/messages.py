@@ -69,9 +69,9 @@ class Broke(Strict):
     what: LastWords
 
 
-Message = Annotated[Ready | Unable | Said | Broke, Field(discriminator="type")]
+Message = Ready | Unable | Said | Broke
 
-_MESSAGE: TypeAdapter[Ready | Unable | Said | Broke] = TypeAdapter(Message)
+_MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def _check(check: Mapping[str, Json]) -> Check:
     return Check.model_validate({**check, "rule": tuple(rule)})
 
 
-def read_message(body: bytes, *, max_bytes: int) -> Ready | Unable | Said | Broke:
+def read_message(body: bytes, *, max_bytes: int) -> Message:
     """Return what a worker said. Raises `FrameError`."""
     try:
         json_text.parse(body, max_bytes=max_bytes, max_depth=MAX_DEPTH)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sandbox_runtime.strict import Json
     from sandbox_runtime.validators.examine import Verdicts
 
+_BUSY: Final = "no validator worker got free in time"
+
 _PAUSES: Final = (0.1, 0.5, 2.0)
 """Seconds before a worker that did not come up is started again; the last one repeats."""
 
@@ -43,7 +45,7 @@ class Validators:
         self._idle: list[Worker] = []
         self._jobs: set[asyncio.Task[Verdicts]] = set()
         self._starting: set[asyncio.Task[None]] = set()
-        self._trouble = "no validator worker got free in time"
+        self._trouble = _BUSY
         self._closed = False
 
     async def start(self) -> None:
@@ -154,7 +156,7 @@ class Validators:
 
     async def _admit(self, slot: int) -> None:
         worker = await Worker.start(self._program, slot, self._limits)
-        self._workers[slot] = worker
+        self._workers[slot], self._trouble = worker, _BUSY
         await self._give_back(worker)
 
     def _begin(self, start: Coroutine[None, None, None]) -> asyncio.Task[None]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -150,10 +152,11 @@ class Worker:
         await self._process.wait()
 
     def kill(self) -> None:
-        """Kill the process, stopped or not."""
+        """Kill the process, stopped or not, and whatever it started before its lockdown."""
         self._killed = True
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     @property
     def _stdout(self) -> asyncio.StreamReader:
@@ -213,7 +216,7 @@ class Worker:
         except ConnectionError as error:
             raise _Violation("it hung up") from error
 
-    async def _hear(self) -> messages.Ready | messages.Unable | messages.Said | messages.Broke:
+    async def _hear(self) -> messages.Message:
         limit = self._limits.frame_bytes
         try:
             header = await self._stdout.readexactly(messages.HEADER.size)

@@ -6,6 +6,8 @@ is compared, part by part, with what its terms ask for, before it is given a val
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -45,7 +47,9 @@ def asked(terms: Terms) -> Mapping[str, str]:
         "descriptors": " ".join(str(number) for number in DESCRIPTORS),
         "shared namespaces": "",
         "interfaces": "lo",
-        "mounts": "/ tmpfs ro",
+        # None in sight: the root lies below its mount's, and so no user namespace can be made.
+        "mounts": "",
+        "root": "closed, read-only",
         "files": "",
         "owner of its memory": "0",
     }
@@ -61,7 +65,8 @@ def seen(pid: int) -> Mapping[str, str]:
         "descriptors": " ".join(sorted(_names(proc / "fd"), key=int)),
         "shared namespaces": " ".join(name for name in NAMESPACES if _shared(proc, name)),
         "interfaces": " ".join(_table(proc / "net" / "dev")),
-        "mounts": ", ".join(_mounts(proc / "mountinfo")),
+        "mounts": (proc / "mountinfo").read_text(),
+        "root": _root(proc / "root"),
         "files": " ".join(sorted(_names(proc / "root"))),
         # The kernel gives a process that nobody may trace or dump to root.
         "owner of its memory": str((proc / "mem").stat().st_uid),
@@ -98,12 +103,7 @@ def _shared(proc: Path, name: str) -> bool:
     return (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
 
 
-def _mounts(path: Path) -> list[str]:
-    """Return `where type ro|rw` of each mount: proc(5), fields 5 and 6, and 1 after ` - `."""
-    return [_mount(line) for line in path.read_text().splitlines()]
-
-
-def _mount(line: str) -> str:
-    place, _, source = line.partition(" - ")
-    where, options = place.split()[4:6]
-    return f"{where} {source.split()[0]} {options.split(',')[0]}"
+def _root(root: Path) -> str:
+    closed = stat.S_IMODE(root.stat().st_mode) == 0
+    read_only = os.statvfs(root).f_flag & os.ST_RDONLY
+    return f"{'closed' if closed else 'open'}, {'read-only' if read_only else 'writable'}"

@@ -12,17 +12,12 @@ is no file to import from.
 from __future__ import annotations
 
 import gc
-import importlib
 import io
 import sys
-from typing import Final
 
 from sandbox_runtime.validators import messages
 from sandbox_runtime.validators.examine import Walk, judge
 from sandbox_runtime.validators.lockdown import Terms, Unconfined, lock_down
-
-LATE_IMPORTS: Final = ("encodings.idna", "sqlglot.dialects.sqlite", "traceback")
-"""What libraries import only once they need it."""
 
 
 class Wire:
@@ -30,6 +25,7 @@ class Wire:
 
     def __init__(self, jobs: io.BufferedReader, verdicts: io.FileIO, frame_bytes: int) -> None:
         self._jobs, self._verdicts, self._frame_bytes = jobs, verdicts, frame_bytes
+        self._out_of_memory = self._framed(messages.Broke(cause="memory", what="MemoryError"))
 
     def job(self) -> messages.Job | None:
         """Return the next job; None once the pool has hung up."""
@@ -39,12 +35,19 @@ class Wire:
         length = messages.body_length(header, max_bytes=self._frame_bytes)
         return messages.read_job(self._jobs.read(length))
 
-    def say(
-        self, message: messages.Ready | messages.Unable | messages.Said | messages.Broke
-    ) -> None:
+    def say(self, message: messages.Message) -> None:
         """Send one message, whole."""
+        self._send(self._framed(message))
+
+    def say_out_of_memory(self) -> None:
+        """Send the last words that take no memory to write."""
+        self._send(self._out_of_memory)
+
+    def _framed(self, message: messages.Message) -> memoryview:
         body = message.model_dump_json().encode()
-        rest = memoryview(messages.frame(body, max_bytes=self._frame_bytes))
+        return memoryview(messages.frame(body, max_bytes=self._frame_bytes))
+
+    def _send(self, rest: memoryview) -> None:
         while rest:
             rest = rest[self._verdicts.write(rest) :]
 
@@ -64,12 +67,10 @@ def main(argv: list[str]) -> int:
 
 
 def _prepare() -> None:
-    """Import what comes late, and leave nothing to collect but what jobs leave behind.
+    """Leave nothing to collect but what jobs leave behind, and nowhere to print to.
 
-    With no standard streams, nothing a library prints can end up between two frames.
+    What a library prints would otherwise end up between two frames.
     """
-    for name in LATE_IMPORTS:
-        importlib.import_module(name)
     sys.stdin = sys.stdout = sys.stderr = None
     gc.collect()
     gc.freeze()
@@ -80,7 +81,7 @@ def _serve(wire: Wire) -> int:
         while (job := wire.job()) is not None:
             _work(wire, job)
     except MemoryError:
-        wire.say(messages.Broke(cause="memory", what="MemoryError"))
+        wire.say_out_of_memory()
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it ends the worker
         wire.say(messages.Broke(cause="crash", what=_what(error)))
     return 0
