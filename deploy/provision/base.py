@@ -50,9 +50,10 @@ class Base:
         """Say where the image comes from."""
         if self.wanted:
             return Intent(words=f"use {self.wanted}")
-        if not self.again and self._built():
-            return Intent(words=f"use {TAG}")
-        return Intent(words=f"build {TAG} from packages of this distribution")
+        if self.again:
+            return Intent(words=f"build {TAG} from today's packages of this distribution")
+        built = self._built() is not None
+        return Intent(words=f"use {TAG}" + ("" if built else ", built from packages if missing"))
 
     def act(self) -> str:
         """Find, pull or build the image; write its record; return its id."""
@@ -170,9 +171,9 @@ def short(image: str) -> str:
 
 def inputs() -> str:
     """Return the digest of what decides the image, apart from the packages' versions."""
-    recipe = [Path(module.__file__ or "") for module in (rootfs, archive)] + [Path(__file__)]
-    sources = b"".join(path.read_bytes() for path in recipe)
-    return hashlib.sha256(sources + platform.machine().encode()).hexdigest()
+    recipe = b"".join(Path(module.__file__ or "").read_bytes() for module in (rootfs, archive))
+    rest = " ".join((platform.machine(), *PACKAGES))
+    return hashlib.sha256(recipe + rest.encode()).hexdigest()
 
 
 def _options(here: Release, room: Path) -> list[str]:

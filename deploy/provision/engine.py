@@ -53,7 +53,7 @@ class Engine:
         """Look for an engine."""
         if version := self.answering():
             return Intent(words=f"use Docker Engine {version} at {self.api.socket}")
-        if shutil.which("dockerd"):
+        if self.installed():
             return Intent(words="start the Docker Engine that is installed")
         return Intent(
             words=f"install Docker Engine (`{PACKAGE}`) with apt-get, start it", installs=True
@@ -73,6 +73,10 @@ class Engine:
         except OSError:
             return None
 
+    def installed(self) -> bool:
+        """Is there an engine that only needs to be started?"""
+        return shutil.which("dockerd") is not None
+
     def _start(self) -> str:
         if self.api.socket != self.daemon.socket:
             raise Problem(
@@ -81,7 +85,7 @@ class Engine:
             )
         if os.geteuid() != 0:
             raise self._needs_root()
-        if not shutil.which("dockerd"):
+        if not self.installed():
             self._install()
         if Path("/run/systemd/system").is_dir():
             self.commands.run(["systemctl", "start", "docker"], mend="see `journalctl -u docker`")
@@ -117,8 +121,7 @@ class Engine:
         )
 
     def _needs_root(self) -> Problem:
-        installed = shutil.which("dockerd") is not None
-        how = "service docker start" if installed else f"apt-get install {PACKAGE}"
+        how = "service docker start" if self.installed() else f"apt-get install {PACKAGE}"
         return Problem(
             f"no Docker Engine answers at {self.api.socket}, and only root can change that",
             f"as root: {how}",

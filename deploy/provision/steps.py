@@ -15,8 +15,8 @@ from typing import Protocol, TextIO
 
 from provision.problem import Problem
 
-TICK = 0.2
-"""Seconds between two redraws of the line that is in work."""
+TICK, BEAT = 0.2, 20.0
+"""Seconds between two looks at the step in work: on a terminal, and in a log."""
 WIDTH = 100
 
 
@@ -71,11 +71,10 @@ class Progress:
         self._print(f"  ✓ {step.name:<12} {outcome}  ({time.monotonic() - began:.1f} s)\n")
 
     def _tick(self, name: str, began: float, done: threading.Event) -> None:
-        if not self.live:
-            return
-        while not done.wait(TICK):
+        end = "" if self.live else "\n"
+        while not done.wait(TICK if self.live else BEAT):
             elapsed = time.monotonic() - began
-            self._print(f"  … {name:<12} {elapsed:5.1f} s  {self._latest}"[:WIDTH])
+            self._print(f"  … {name:<12} {elapsed:5.1f} s  {self._latest}"[:WIDTH] + end)
 
     def _print(self, text: str) -> None:
         self.out.write(f"\r\x1b[2K{text}" if self.live else text)

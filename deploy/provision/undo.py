@@ -42,9 +42,8 @@ class Undo:
 
     def purge(self) -> None:
         """Remove our images and files as well; what stays is said."""
-        if not self.engine.answering() and self.engine.daemon.data_root.exists():
-            self._say("no engine answers: images it holds stay (start it, run this again)")
-        elif self.engine.answering():
+        if self.engine.answering() or self.engine.installed():
+            self.engine.act()
             self._say(f"removed {self._remove_images()} images")
         self.stop()
         for path in (self.places.venv, self.places.build):
