@@ -10,10 +10,10 @@ import pytest
 from sandbox_runtime.audit.reading import calls, stored
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.call import Answered, Outcome
-from sandbox_runtime.errors import Reason, Refusal, SandboxUnavailable
+from sandbox_runtime.errors import EvidenceUnavailable, Reason, Refusal, SandboxUnavailable
 from sandbox_runtime.task import Phase
 from tests.support.manifests import propose
-from tests.support.pipeline import Scripted, ok, on_stage
+from tests.support.pipeline import Scripted, ok, on_stage, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +53,7 @@ async def test_the_intent_is_durable_before_the_container_is_touched(tmp_path: P
     async with on_stage(tmp_path, sandbox) as stage:
         live = await stage.open_task()
         call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
-        while not (sandbox.planned and sandbox.planned[0].started):
-            await asyncio.sleep(0)
+        await until(lambda: [one.started for one in sandbox.planned] == [True])
         assert kinds(tmp_path)[-2:] == ["call.decided", "call.intent"]
         sandbox.planned[0].let_go.set()
         await call
@@ -95,8 +94,7 @@ async def test_the_same_call_sent_twice_at_once_runs_once(tmp_path: Path) -> Non
     async with on_stage(tmp_path, sandbox) as stage:
         live = await stage.open_task()
         both = [asyncio.create_task(stage.broker.call_tool(live, propose(ADA))) for _ in "ab"]
-        while not sandbox.planned:
-            await asyncio.sleep(0)
+        await until(lambda: bool(sandbox.planned))
         sandbox.planned[0].let_go.set()
         one, other = await asyncio.gather(*both)
     assert one == other
@@ -147,8 +145,7 @@ async def test_cancelling_the_caller_kills_the_container_and_is_recorded(tmp_pat
     async with on_stage(tmp_path, sandbox) as stage:
         live = await stage.open_task()
         call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
-        while not (sandbox.planned and sandbox.planned[0].started):
-            await asyncio.sleep(0)
+        await until(lambda: [one.started for one in sandbox.planned] == [True])
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -163,8 +160,7 @@ async def test_closing_the_task_cancels_its_calls_and_refuses_later_ones(tmp_pat
     async with on_stage(tmp_path, sandbox) as stage:
         live = await stage.open_task()
         call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
-        while not (sandbox.planned and sandbox.planned[0].started):
-            await asyncio.sleep(0)
+        await until(lambda: [one.started for one in sandbox.planned] == [True])
         assert await stage.broker.close_task(live, "agent:tests") == 1
         assert (await call).checked.outcome is Outcome.CANCELLED
         later = await refusal(stage.broker.call_tool(live, propose(ADA, call_id="c-2")))
@@ -211,7 +207,7 @@ async def test_an_answer_that_may_not_go_on_stays_behind(
 
 
 async def test_invisible_text_in_a_result_does_not_reach_the_model(tmp_path: Path) -> None:
-    answer = '{"result": {"x": "a\u202eb\u0007c"}}'.encode()
+    answer = b'{"result": {"x": "a\\u202eb\\u0007c"}}'
     async with on_stage(tmp_path, Scripted(answers=[ok(answer)])) as stage:
         live = await stage.open_task()
         end = await stage.broker.call_tool(live, propose(ADA))
@@ -246,8 +242,7 @@ async def test_a_restart_gives_the_same_state_and_ends_what_nobody_knows(tmp_pat
         await refusal(stage.broker.call_tool(live, propose("{}", call_id="c-2")))
         sandbox.held = True
         lost = asyncio.create_task(stage.broker.call_tool(live, propose(ADA, call_id="c-3")))
-        while not sandbox.planned[-1].started:
-            await asyncio.sleep(0)
+        await until(lambda: [one.started for one in sandbox.planned] == [True, True])
         before = state_of(live)
         await stage.log.close()  # the broker dies here: nothing more reaches the log
         lost.cancel()
@@ -266,9 +261,8 @@ async def test_a_log_that_cannot_be_written_runs_nothing(tmp_path: Path) -> None
     async with on_stage(tmp_path) as stage:
         live = await stage.open_task()
         await stage.log.close()
-        with pytest.raises(Exception, match="") as caught:
+        with pytest.raises(EvidenceUnavailable):
             await stage.broker.call_tool(live, propose(ADA))
-        assert getattr(caught.value, "reason", None) is Reason.EVIDENCE_UNAVAILABLE
         assert not any(container.started for container in stage.sandbox.planned)
 
 
@@ -280,8 +274,7 @@ async def test_drain_lets_calls_end_and_cancels_the_late(tmp_path: Path) -> None
             asyncio.create_task(stage.broker.call_tool(live, propose(ADA, call_id=f"c-{n}")))
             for n in (1, 2)
         ]
-        while len(sandbox.planned) < 2 or not sandbox.planned[1].started:
-            await asyncio.sleep(0)
+        await until(lambda: [one.started for one in sandbox.planned] == [True, True])
         sandbox.planned[0].let_go.set()
         await stage.broker.drain(0.1)
         ends = [(await call).checked.outcome for call in calls_]

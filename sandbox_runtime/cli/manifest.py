@@ -12,7 +12,7 @@ from sandbox_runtime.cli.options import json_option
 from sandbox_runtime.cli.output import FAILED, Output
 from sandbox_runtime.manifests.loader import load_tree
 from sandbox_runtime.manifests.problems import ManifestErrors
-from sandbox_runtime.manifests.schema import schema
+from sandbox_runtime.manifests.schema import manifest_schema
 
 if TYPE_CHECKING:
     from sandbox_runtime.manifests.catalogue import Catalogue
@@ -52,7 +52,7 @@ def check_(tree: Path, as_json: bool) -> None:
 @json_option
 def schema_(kind: str, as_json: bool) -> None:  # noqa: ARG001 - it is JSON either way
     """Print the JSON Schema of tool or task manifests, for editors."""
-    click.echo(orjson.dumps(schema(kind), option=orjson.OPT_INDENT_2))
+    click.echo(orjson.dumps(manifest_schema("Tool" if kind == "tool" else "Task"), option=orjson.OPT_INDENT_2))
 
 
 def _report(output: Output, errors: ManifestErrors) -> None:

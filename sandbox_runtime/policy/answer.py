@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from sandbox_runtime.call import Artifact, Check, ToolError
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Objection
+from sandbox_runtime.destinations.registry import dump
 from sandbox_runtime.strict import Json, Strict
 
 if TYPE_CHECKING:
@@ -116,19 +117,21 @@ def _agrees(content: bytes, media_type: str) -> bool:
 
 
 def answer_checks(answer: ToolAnswer, tool: Tool) -> tuple[Json, tuple[Check, ...]]:
-    """Return the value that goes to the model, and its way through the destinations."""
-    named = tool.spec.result.checks()
-    if answer.error is not None:
-        value: Json = answer.error.model_dump(mode="json")
-        named = tuple((kind, settings) for kind, settings in named if kind == "model_text")
-    else:
-        value = answer.result
-    return value, tuple(
-        Check(
-            pointer="",
-            kind=kind,
-            settings=settings.model_dump(mode="json", by_alias=True),
-            rule=("spec", "result", kind),
-        )
-        for kind, settings in named
+    """Return the value that goes to the model, and its way through the destinations.
+
+    The model's context is always the last of them, whether the manifest names it or not.
+    """
+    named = {kind: dump(settings) for kind, settings in tool.spec.result.checks()}
+    text = Check(
+        pointer="",
+        kind="model_text",
+        settings=named.pop("model_text", {}),
+        rule=("spec", "result", "model_text"),
     )
+    if answer.error is not None:
+        return answer.error.model_dump(mode="json"), (text,)
+    checks = tuple(
+        Check(pointer="", kind=kind, settings=settings, rule=("spec", "result", kind))
+        for kind, settings in named.items()
+    )
+    return answer.result, (*checks, text)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sandbox_runtime.call import Attempt, Candidate, Check, Refused
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Objection
+from sandbox_runtime.destinations.registry import dump
 from sandbox_runtime.errors import Reason
 from sandbox_runtime.manifests.effective import arguments_schema, bind, effective
 from sandbox_runtime.manifests.model import Role
@@ -155,7 +156,7 @@ def _attempt(task: OpenTask, tool: LoadedTool, index: int, grant: Grant) -> Atte
     shape = Check(
         pointer="",
         kind="schema",
-        settings={"schema": arguments_schema(tool.manifest)},
+        settings=arguments_schema(tool.manifest),
         rule=(*_GRANTS, index, "tool"),
     )
     rules = effective(tool.manifest, grant)
@@ -168,7 +169,7 @@ def _checks(task: OpenTask, index: int, rule: ArgumentRule) -> list[Check]:
         Check(
             pointer=json_text.pointer(rule.name),
             kind=kind,
-            settings=bind(settings.model_dump(mode="json", by_alias=True), task.variables),
+            settings=bind(dump(settings), task.variables),
             rule=(*_GRANTS, index, "arguments", rule.name, kind),
         )
         for kind, settings in rule.checks

@@ -25,7 +25,7 @@ from sandbox_runtime.validators.examine import examine
 from tests.support.manifests import NOW, SOURCES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from sandbox_runtime.call import Candidate, Check, Permitted, Verdict
@@ -86,12 +86,19 @@ class Scripted:
             raise self.unplannable
         greeting = b'{"result": {"greeting": "hello"}}'
         answered = self.answers.pop(0) if self.answers else ok(greeting)
-        container = ScriptedContainer(answered, asyncio.Event(), wall_ms)
+        container = ScriptedContainer(answered, asyncio.Event(), min(wall_ms, 1000))
         if not self.held:
             container.let_go.set()
         self.planned.append(container)
         assert permitted.arguments
         return container
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return once `holds`; fail if it does not within five seconds."""
+    async with asyncio.timeout(5):
+        while not holds():
+            await asyncio.sleep(0.001)
 
 
 def ok(answer: bytes) -> Answered:
@@ -131,7 +138,7 @@ async def on_stage(
     keys = Keys.begin(layout.keys_directory(state))
     if not keys.has(SYSTEM):
         keys.create(SYSTEM)
-    bodies = Bodies(root=layout.log_directory(state), keys=keys, end=lambda: log.bodies_end)
+    bodies = Bodies(root=layout.log_directory(state), keys=keys, end=log.bodies_end)
     ticks = itertools.count(NOW)
     ledger = Ledger(KeptEvidence(log=log, bodies=bodies, keys=keys), clock=lambda: next(ticks))
     ledger.restore(layout.reader(state).read())
@@ -142,7 +149,7 @@ async def on_stage(
     deciding = Deciding(
         ledger=ledger, validators=InProcess(), sandbox=sandbox, monotonic=time.monotonic
     )
-    ids = (f"t-{n}" for n in itertools.count(len(ledger.tasks())))
+    ids = (f"t-{n}" for n in itertools.count(len(ledger.tasks()) + 1))
     broker = Broker(
         tree=tree,
         ledger=ledger,
@@ -155,6 +162,6 @@ async def on_stage(
         yield Stage(
             state=state, broker=broker, ledger=ledger, sandbox=sandbox, runs=runs, log=log
         )
-    finally:
         await runs.closed()
+    finally:
         await log.close()

@@ -37,6 +37,20 @@ _NAMED_SCHEMAS = frozenset(
 _DATA = frozenset({"const", "default", "enum", "examples"})
 """Keywords that hold data, not schemas."""
 
+_KEYWORDS = frozenset(
+    """
+    $anchor $comment $defs $dynamicAnchor $dynamicRef $ref $schema additionalProperties allOf
+    anyOf const contains contentEncoding contentMediaType default definitions dependentRequired
+    dependentSchemas deprecated description else enum examples exclusiveMaximum
+    exclusiveMinimum format if items maxContains maxItems maxLength maxProperties maximum
+    minContains minItems minLength minProperties minimum multipleOf not oneOf pattern
+    patternProperties prefixItems properties propertyNames readOnly required then title type
+    unevaluatedItems unevaluatedProperties uniqueItems writeOnly
+    """.split()
+)
+"""All that may stand in a schema: validators skip a keyword they do not know, and a
+misspelt bound would then bind nothing."""
+
 Path = tuple[str | int, ...]
 
 
@@ -103,6 +117,8 @@ def _outside(keyword: str, value: Json) -> str | None:
         return "a reference leads out of the schema"
     if keyword in ("$id", "$vocabulary"):
         return f"`{keyword}` is not supported"
+    if keyword not in _KEYWORDS:
+        return f"`{keyword}` is no keyword of JSON Schema"
     if keyword == "$schema" and value != DRAFT:
         return f"the draft must be `{DRAFT}`"
     return None
