@@ -65,10 +65,9 @@ def limit(path: Path) -> int | None:
     return None if text == "max" or int(text) < 0 or int(text) >= 1 << 62 else int(text)
 
 
-def peak(folder: Path) -> int:
-    """Return the most processes there were; kernels before 6.11 know the present only."""
-    found = folder / "pids.peak"
-    return number(found if found.exists() else folder / "pids.current")
+def peak(highest: Path, present: Path) -> int:
+    """Return the most there was; kernels without a file for it know only the present."""
+    return number(highest if highest.exists() else present)
 
 
 def per_period(quota: int, period: int) -> int | None:
@@ -102,7 +101,7 @@ class Version1:
             oom_kills=fields((self.memory / "memory.oom_control").read_text())["oom_kill"],
             pids_refused=fields((self.pids / "pids.events").read_text())["max"],
             memory_peak=number(self.memory / "memory.max_usage_in_bytes"),
-            pids_peak=peak(self.pids),
+            pids_peak=peak(self.pids / "pids.peak", self.pids / "pids.current"),
             cpu_seconds=number(self.cpuacct / "cpuacct.usage") / 1e9,
         )
 
@@ -125,12 +124,12 @@ class Version2:
         )
 
     def counted(self) -> Counted:
-        """Read the counters. `memory.peak` is there since Linux 5.19."""
+        """Read the counters: `memory.peak` since Linux 5.19, `pids.peak` since 6.11."""
         return Counted(
             oom_kills=fields((self.folder / "memory.events").read_text())["oom_kill"],
             pids_refused=fields((self.folder / "pids.events").read_text())["max"],
-            memory_peak=number(self.folder / "memory.peak"),
-            pids_peak=peak(self.folder),
+            memory_peak=peak(self.folder / "memory.peak", self.folder / "memory.current"),
+            pids_peak=peak(self.folder / "pids.peak", self.folder / "pids.current"),
             cpu_seconds=fields((self.folder / "cpu.stat").read_text())["usage_usec"] / 1e6,
         )
 

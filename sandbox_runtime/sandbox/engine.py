@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
 import h11
 import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_pascal
 
 from sandbox_runtime.errors import SandboxUnavailable
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.strict import Json
 
+T = TypeVar("T")
 SPOKEN = (1, 41)
 """The version of the API that this module is written for: Engine 20.10."""
 CHUNK = 1 << 16
@@ -45,22 +48,49 @@ class Attached:
     early: bytearray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What the engine says of a container."""
+class Said(BaseModel):
+    """What the engine answers: of its JSON, the part that we read."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, alias_generator=to_pascal)
+
+
+class Version(Said):
+    """Which versions of the API it speaks."""
+
+    least: str = Field(alias="MinAPIVersion")
+    most: str = Field(alias="ApiVersion")
+
+
+class Created(Said):
+    """The container it made."""
+
+    id: str
+
+
+class State(Said):
+    """How a container is."""
 
     running: bool
     pid: int
     exit_code: int
-    oom_killed: bool
+    oom_killed: bool = Field(alias="OOMKilled")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A container in the engine's list."""
+class Inspected(Said):
+    """A container, looked at."""
 
-    name: str
-    labels: Mapping[str, str]
+    state: State
+
+
+class Found(Said):
+    """A container in a list."""
+
+    names: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name we gave it."""
+        return self.names[0].lstrip("/")
 
 
 class Connection:
@@ -115,7 +145,7 @@ class Engine:
     async def create(self, name: str, options: Mapping[str, Json]) -> str:
         """Make a container; return its id."""
         target = f"/containers/create?{urlencode({'name': name})}"
-        return str((await self.ask("POST", target, options))["Id"])
+        return parsed(Created, await self.ask("POST", target, options)).id
 
     async def start(self, container: str) -> None:
         """Start it."""
@@ -123,18 +153,12 @@ class Engine:
 
     async def inspect(self, container: str) -> State:
         """Ask how it is."""
-        state = (await self.ask("GET", f"/containers/{container}/json"))["State"]
-        return State(
-            running=bool(state["Running"]),
-            pid=int(state["Pid"]),
-            exit_code=int(state["ExitCode"]),
-            oom_killed=bool(state["OOMKilled"]),
-        )
+        said = await self.ask("GET", f"/containers/{container}/json")
+        return parsed(Inspected, said).state
 
-    async def wait(self, container: str) -> int:
-        """Wait until it runs no more; return its exit code."""
-        answer = await self.ask("POST", f"/containers/{container}/wait?condition=not-running")
-        return int(answer["StatusCode"])
+    async def wait(self, container: str) -> None:
+        """Return when it runs no more."""
+        await self.ask("POST", f"/containers/{container}/wait?condition=not-running")
 
     async def remove(self, container: str) -> None:
         """Kill it if it runs, and remove it with its volumes. Gone already is well."""
@@ -146,10 +170,8 @@ class Engine:
     async def labelled(self, label: str) -> list[Found]:
         """Return all containers, running or not, that have `label`."""
         filters = orjson.dumps({"label": [label]}).decode()
-        found = await self.ask(
-            "GET", f"/containers/json?{urlencode({'all': '1', 'filters': filters})}"
-        )
-        return [Found(name=item["Names"][0].lstrip("/"), labels=item["Labels"]) for item in found]
+        query = urlencode({"all": "1", "filters": filters})
+        return list(parsed(tuple[Found, ...], await self.ask("GET", f"/containers/json?{query}")))
 
     async def attach(self, container: str) -> Attached:
         """Take hold of its streams. To be done before the start, or bytes are missed."""
@@ -175,25 +197,36 @@ class Engine:
         if not isinstance(head, h11.InformationalResponse):
             raise_for(head.status_code, await connection.body())
 
-    async def ask(self, method: str, target: str, body: Mapping[str, Json] | None = None) -> Any:  # noqa: ANN401 - whatever the engine's JSON says
-        """Send one request; return the JSON of its answer, None for an empty one."""
+    async def ask(self, method: str, target: str, body: Mapping[str, Json] | None = None) -> bytes:
+        """Send one request; return its answer."""
         return await ask(self.socket, self.timeout, method, f"/v{self.version}{target}", body)
 
 
 async def connect(socket: Path, *, timeout: float = 30.0) -> Engine:  # noqa: ASYNC109 - of each request
     """Return the engine behind `socket`, speaking a version that both understand."""
-    said = await ask(socket, timeout, "GET", "/version", None)
-    least, most = parse(said["MinAPIVersion"]), parse(said["ApiVersion"])
+    said = parsed(Version, await ask(socket, timeout, "GET", "/version", None))
+    least, most = numbers(said.least), numbers(said.most)
     if most < SPOKEN:
         raise SandboxUnavailable("the engine is older than 20.10 (API 1.41)")
     major, minor = max(least, SPOKEN)
     return Engine(socket=socket, version=f"{major}.{minor}", timeout=timeout)
 
 
-def parse(version: str) -> tuple[int, int]:
+def numbers(version: str) -> tuple[int, int]:
     """Return a version of the API as numbers."""
     major, _, minor = version.partition(".")
-    return int(major), int(minor)
+    try:
+        return int(major), int(minor)
+    except ValueError as error:
+        raise SandboxUnavailable(f"the engine has a strange version: `{version}`") from error
+
+
+def parsed(shape: type[T], text: bytes) -> T:
+    """Return the engine's answer in its shape."""
+    try:
+        return TypeAdapter(shape).validate_json(text)
+    except ValidationError as error:
+        raise SandboxUnavailable("the engine's answer is not of the API's shape") from error
 
 
 async def dial(socket: Path, limit: float) -> Connection:
@@ -207,7 +240,7 @@ async def dial(socket: Path, limit: float) -> Connection:
 
 async def ask(
     socket: Path, limit: float, method: str, target: str, body: Mapping[str, Json] | None
-) -> Any:  # noqa: ANN401 - whatever the engine's JSON says
+) -> bytes:
     """Send one request on a connection of its own."""
     connection = await dial(socket, limit)
     try:
@@ -217,8 +250,8 @@ async def ask(
             head = await connection.head()
             text = await connection.body()
             raise_for(head.status_code, text)
-            return orjson.loads(text) if text else None
-    except (OSError, TimeoutError, h11.ProtocolError, orjson.JSONDecodeError) as error:
+            return text
+    except (OSError, TimeoutError, h11.ProtocolError) as error:
         raise SandboxUnavailable(f"the engine failed at `{method} {target}`") from error
     finally:
         connection.writer.close()

@@ -9,7 +9,9 @@ import pytest
 
 from sandbox_runtime.sandbox import container, plan
 from sandbox_runtime.sandbox.container import WallsDiffer
+from tests.support.rooms import Room
 
+TMP = "/tmp"  # noqa: S108 - the container's own
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -71,10 +73,12 @@ MISSING = [
     pytest.param(host(Memory=128 << 20, MemorySwap=128 << 20), "memory", id="more memory"),
     pytest.param(host(MemorySwap=128 << 20), "memory and swap", id="swap"),
     pytest.param(host(NanoCpus=0), "processor quota", id="no processor quota"),
-    pytest.param(host(Tmpfs={"/tmp": "size=2097152,nr_inodes=64"}), "mount /tmp", id="larger tmp"),
-    pytest.param(host(Tmpfs={"/tmp": "size=1048576"}), "mount /tmp", id="tmp without inode limit"),
+    pytest.param(host(Tmpfs={TMP: "size=2097152,nr_inodes=64"}), "mount /tmp", id="larger tmp"),
+    pytest.param(host(Tmpfs={TMP: "size=1048576"}), "mount /tmp", id="tmp without inode limit"),
     pytest.param(
-        host(Tmpfs={"/tmp": "size=1048576,nr_inodes=64,exec"}), "mount /tmp", id="tmp executable"
+        host(Tmpfs={TMP: "size=1048576,nr_inodes=64,exec"}),
+        "mount /tmp",
+        id="tmp executable",
     ),
     pytest.param(host(Tmpfs={}), "mount /tmp", id="no tmp"),
     pytest.param(host(ShmSize=1 << 20), "mount /dev/shm", id="larger shm"),
@@ -96,7 +100,7 @@ MISSING = [
 
 @pytest.mark.parametrize(("change", "wall"), MISSING)
 async def test_a_container_with_a_wall_missing_is_refused_before_it_hears_the_call(
-    room, monkeypatch, change: Change, wall: str
+    room: Room, monkeypatch: pytest.MonkeyPatch, change: Change, wall: str
 ) -> None:
     def unsafe_options(made: plan.ContainerPlan) -> dict[str, Any]:
         options: dict[str, Any] = plan.engine_options(made)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -89,7 +91,7 @@ REFUSED: dict[str, tuple[int, int, tuple[int, ...], int]] = {
 
 
 @pytest.fixture(scope="module")
-def errnos(in_a_room) -> dict[str, int]:
+def errnos(in_a_room: Callable[[str], Any]) -> dict[str, int]:
     """What the kernel said to each call; all are made in one container."""
     calls = {name: (call[0 if X86_64 else 1], call[2]) for name, call in REFUSED.items()}
     return in_a_room(f"""
@@ -109,7 +111,7 @@ def test_a_call_that_no_rule_names_is_refused(errnos: dict[str, int], name: str)
     assert errnos[name] in ({expected, EPERM} if expected == ENOSYS else {expected})
 
 
-def test_what_ordinary_programs_need_works(in_a_room) -> None:
+def test_what_ordinary_programs_need_works(in_a_room: Callable[[str], Any]) -> None:
     found = in_a_room("""
 import socket, subprocess, threading, tempfile, shutil, mmap, select, signal, asyncio
 threads = [threading.Thread(target=lambda: None) for _ in range(4)]

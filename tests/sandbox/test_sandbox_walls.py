@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from sandbox_runtime.call import Outcome
-
+from tests.support.rooms import Room, answered, counters
 
 DENIED = "PermissionError (1|13)"
 READ_ONLY = "OSError 30|PermissionError 13"
@@ -43,7 +45,7 @@ ATTACKS = {
 
 
 @pytest.fixture(scope="module")
-def attacked(base_image: str, in_a_room) -> dict[str, str]:
+def attacked(in_a_room: Callable[[str], Any]) -> dict[str, str]:
     """What came of each attack; all are made in one container."""
     lines = (f"found[{name!r}] = attempt(lambda: {code})" for name, (code, _) in ATTACKS.items())
     return in_a_room("\n".join(["found = {}", *lines, "answer(found)"]))
@@ -54,14 +56,14 @@ def test_what_a_tool_tries_on_files_and_powers_fails(attacked: dict[str, str], n
     assert re.fullmatch(ATTACKS[name][1], attacked[name]), attacked[name]
 
 
-async def test_nothing_in_tmp_can_be_executed(room) -> None:
+async def test_nothing_in_tmp_can_be_executed(room: Room) -> None:
     code = """
 open('/tmp/x', 'wb').write(open('/usr/bin/python3', 'rb').read(4096)); os.chmod('/tmp/x', 0o700)
 answer(attempt(lambda: os.execv('/tmp/x', ['x'])))"""
     assert await room.result(code) == "PermissionError 13"
 
 
-async def test_every_network_is_out_of_reach(room) -> None:
+async def test_every_network_is_out_of_reach(room: Room) -> None:
     code = """
 import socket
 def connect(family, address):
@@ -79,19 +81,21 @@ answer([
     assert found == [refused, refused, refused, "gaierror", 1, "ConnectionRefusedError 111"]
 
 
-async def test_signals_do_not_reach_the_runner(room) -> None:
+async def test_signals_do_not_reach_the_runner(room: Room) -> None:
     code = """
 for number in (2, 9, 15, 19): os.kill(1, number)
 answer("still here")"""
     assert await room.result(code) == "still here"
 
 
-async def test_the_runners_limits_are_out_of_reach(room) -> None:
-    code = "import resource; answer(attempt(lambda: resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))))"
+async def test_the_runners_limits_are_out_of_reach(room: Room) -> None:
+    code = """
+import resource as r
+answer(attempt(lambda: r.prlimit(1, r.RLIMIT_NOFILE, (0, 0))))"""
     assert await room.result(code) == "PermissionError 1"
 
 
-async def test_limits_cannot_be_raised(room) -> None:
+async def test_limits_cannot_be_raised(room: Room) -> None:
     code = """
 import resource as r
 answer([attempt(lambda: r.setrlimit(x, (r.RLIM_INFINITY, r.RLIM_INFINITY)))
@@ -99,11 +103,13 @@ answer([attempt(lambda: r.setrlimit(x, (r.RLIM_INFINITY, r.RLIM_INFINITY)))
     assert await room.result(code) == ["ValueError"] * 4
 
 
-async def test_the_hosts_environment_stays_outside(room, monkeypatch) -> None:
+async def test_the_hosts_environment_stays_outside(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECRET_OF_THE_BROKER", "1")
     found = await room.result("answer(dict(os.environ))")
     assert found == {
-        "HOME": "/tmp",
+        "HOME": "/tmp",  # noqa: S108 - the container's own
         "HOSTNAME": "sandbox",
         "LANG": "C.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -112,24 +118,26 @@ async def test_the_hosts_environment_stays_outside(room, monkeypatch) -> None:
     }
 
 
-async def test_a_tool_is_nobody_and_has_only_its_own_descriptors(room) -> None:
-    code = "answer([os.getresuid(), os.getresgid(), os.getgroups(), sorted(os.listdir('/proc/self/fd'))])"
+async def test_a_tool_is_nobody_and_has_only_its_own_descriptors(room: Room) -> None:
+    code = """
+opened = sorted(os.listdir('/proc/self/fd'))
+answer([os.getresuid(), os.getresgid(), os.getgroups(), opened])"""
     ids = [10_000] * 3
     # The fifth is the listing's own.
     assert await room.result(code) == [ids, ids, [10_000], ["0", "1", "2", "3", "4"]]
 
 
-async def test_a_fork_bomb_is_contained_and_named(room) -> None:
+async def test_a_fork_bomb_is_contained_and_named(room: Room) -> None:
     code = """
 while True:
     try: os.fork()
     except OSError: time.sleep(0.01); os._exit(1)"""
     done = await room.run(code, pids=16)
     assert done.ending is Outcome.PIDS_LIMIT
-    assert done.counted.pids_peak <= 16
+    assert counters(done).pids_peak <= 16
 
 
-async def test_a_tool_that_lives_with_its_limit_of_processes_may_answer(room) -> None:
+async def test_a_tool_that_lives_with_its_limit_of_processes_may_answer(room: Room) -> None:
     code = """
 children = []
 try:
@@ -139,16 +147,16 @@ try:
         children.append(pid)
 except OSError: answer(len(children))"""
     done = await room.run(code, pids=8)
-    assert (done.ending, done.counted.pids_refused > 0) == (Outcome.OK, True)
+    assert (done.ending, counters(done).pids_refused > 0) == (Outcome.OK, True)
 
 
-async def test_memory_beyond_the_limit_is_named(room) -> None:
+async def test_memory_beyond_the_limit_is_named(room: Room) -> None:
     done = await room.run("x = b'x' * (200 << 20); answer(1)")
     assert (done.ending, done.exit_code) == (Outcome.OUT_OF_MEMORY, -9)
-    assert done.counted.memory_peak <= 64 << 20
+    assert counters(done).memory_peak <= 64 << 20
 
 
-async def test_memory_taken_by_a_grandchild_is_named_whatever_the_tool_says(room) -> None:
+async def test_memory_taken_by_a_grandchild_is_named_whatever_the_tool_says(room: Room) -> None:
     code = """
 if os.fork() == 0:
     if os.fork() == 0: x = b'x' * (200 << 20)
@@ -157,18 +165,18 @@ os.wait(); answer('all is well')"""
     assert (await room.run(code)).ending is Outcome.OUT_OF_MEMORY
 
 
-async def test_a_full_tmp_is_the_tools_own_error_and_not_out_of_memory(room) -> None:
+async def test_a_full_tmp_is_the_tools_own_error_and_not_out_of_memory(room: Room) -> None:
     code = """
 def fill():
     with open('/tmp/x', 'wb') as f, open('/tmp/y', 'wb') as g:
         f.write(b'x' * (700 << 10)); g.write(b'x' * (700 << 10))
 answer(attempt(fill))"""
     done = await room.run(code)
-    assert (done.ending, done.answer.value["result"]) == (Outcome.OK, "OSError 28")
-    assert done.counted.oom_kills == 0
+    assert (done.ending, answered(done)) == (Outcome.OK, "OSError 28")
+    assert counters(done).oom_kills == 0
 
 
-async def test_a_tmp_that_memory_cannot_hold_is_out_of_memory(room) -> None:
+async def test_a_tmp_that_memory_cannot_hold_is_out_of_memory(room: Room) -> None:
     code = """
 with open('/tmp/x', 'wb') as f:
     while True: f.write(b'x' * (1 << 20))"""
@@ -176,22 +184,22 @@ with open('/tmp/x', 'wb') as f:
     assert done.ending is Outcome.OUT_OF_MEMORY
 
 
-async def test_files_in_tmp_are_counted(room) -> None:
+async def test_files_in_tmp_are_counted(room: Room) -> None:
     code = "answer(attempt(lambda: [open(f'/tmp/{n}', 'w').close() for n in range(1000)]))"
     assert await room.result(code) == "OSError 28"
 
 
-async def test_a_file_beyond_its_size_is_refused_even_when_sparse(room) -> None:
+async def test_a_file_beyond_its_size_is_refused_even_when_sparse(room: Room) -> None:
     code = "answer(attempt(lambda: open('/tmp/x', 'wb').truncate(1 << 40)))"
     assert await room.result(code) == "OSError 27"
 
 
-async def test_open_files_are_counted(room) -> None:
+async def test_open_files_are_counted(room: Room) -> None:
     code = "answer(attempt(lambda: [os.dup(0) for _ in range(100)]))"
     assert await room.result(code) == "OSError 24"
 
 
-async def test_processor_time_is_shared_out(room) -> None:
+async def test_processor_time_is_shared_out(room: Room) -> None:
     code = """
 start = time.monotonic()
 while time.monotonic() - start < 1: pass
@@ -199,7 +207,7 @@ answer(time.process_time())"""
     assert await room.result(code, cpu=0.25) < 0.5
 
 
-async def test_nothing_is_left_for_the_next_call(room) -> None:
+async def test_nothing_is_left_for_the_next_call(room: Room) -> None:
     code = """
 before = sorted(os.listdir('/tmp') + os.listdir('/dev/shm') + os.listdir('/dev/mqueue'))
 for place in ('/tmp/x', '/dev/shm/x'): open(place, 'w').write('left')
