@@ -75,6 +75,7 @@ class Broker:
         new_secret: Callable[[], str],
     ) -> None:
         self._tree = tree
+        self._tree_digest = text_digest(tree)
         self._ledger = ledger
         self._deciding = deciding
         self._runs = runs
@@ -104,7 +105,7 @@ class Broker:
             task=task,
             manifest=manifest,
             manifest_digest=loaded.digest,
-            tree_digest=text_digest(self._tree),
+            tree_digest=self._tree_digest,
             subject=subject,
             token_mac=self._ledger.mac(task, token.encode()),
             expires_at=now + lives_for // _MICROSECOND,

@@ -122,7 +122,8 @@ class Runs:
             )
         value, checks = policy.answer_checks(answer, tool)
         verdicts = await self._validators.check_value(value, checks)
-        return _Released(policy.release(live.task, permitted, answer, checks, verdicts), verdicts)
+        left = policy.bytes_left(live.task)
+        return _Released(policy.release(tool, answer, checks, verdicts, bytes_left=left), verdicts)
 
     async def _record(
         self, live: Live, call_id: str, released: _Released, answered: Answered

@@ -8,13 +8,14 @@ from sandbox_runtime.policy.admit import admit
 from sandbox_runtime.policy.answer import Invalid, ToolAnswer, answer_checks, read_answer
 from sandbox_runtime.policy.decide import decide, wall_time_left
 from sandbox_runtime.policy.match import match
-from sandbox_runtime.policy.release import release
+from sandbox_runtime.policy.release import bytes_left, release
 
 __all__ = [
     "Invalid",
     "ToolAnswer",
     "admit",
     "answer_checks",
+    "bytes_left",
     "decide",
     "match",
     "read_answer",

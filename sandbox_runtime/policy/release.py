@@ -14,44 +14,52 @@ from sandbox_runtime.destinations.json_text import canonical
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox_runtime.call import Check, Permitted, Verdict
+    from sandbox_runtime.call import Check, Verdict
+    from sandbox_runtime.manifests.model import Tool
     from sandbox_runtime.policy.answer import ToolAnswer
     from sandbox_runtime.strict import Json
     from sandbox_runtime.task import OpenTask
 
 
 def release(
-    task: OpenTask,
-    permitted: Permitted,
+    tool: Tool,
     answer: ToolAnswer,
     checks: Sequence[Check],
     verdicts: Sequence[Verdict],
+    *,
+    bytes_left: int,
 ) -> CheckedResult:
     """Return the checked result, or why the answer stays behind.
 
     1. every destination accepted it;
-    2. the task's budget of result bytes holds it.
+    2. the `bytes_left` of the task's result bytes hold it.
     """
-    if len(verdicts) != len(checks) or not all(isinstance(v, Finding) for v in verdicts):  # 1
-        return _refused(verdicts)
     findings = [verdict for verdict in verdicts if isinstance(verdict, Finding)]
+    if len(findings) != len(checks):  # 1
+        return _refused(verdicts)
     value: Json = findings[-1].value if findings else answer.result
-    if (over := _over(task, value, answer)) is not None:  # 2
-        return over
-    return CheckedResult(
-        outcome=Outcome.OK if answer.error is None else Outcome.TOOL_ERROR,
-        result=canonical(value).decode() if answer.error is None else None,
-        error=_error(value) if answer.error is not None else None,
+    failed = answer.error is not None
+    result = CheckedResult(
+        outcome=Outcome.TOOL_ERROR if failed else Outcome.OK,
+        result=None if failed else canonical(value).decode(),
+        error=ToolError.model_validate(value) if failed else None,
         artifacts=answer.artifacts,
         changes=tuple(change for finding in findings for change in finding.changes),
-        integrity=permitted.tool.manifest.spec.result.labels.integrity,
+        integrity=tool.spec.result.labels.integrity,
     )
+    return result if size(result) <= bytes_left else _TOO_LARGE  # 2
+
+
+def bytes_left(task: OpenTask) -> int:
+    """Return the result bytes that the task may still receive."""
+    return task.manifest.manifest.spec.budgets.result_bytes - task.state.result_bytes
 
 
 def size(result: CheckedResult) -> int:
     """Return the bytes that `result` counts for in the task's budget."""
+    told = (result.error.code + result.error.message) if result.error is not None else ""
     files = sum(len(artifact.content) * 3 // 4 for artifact in result.artifacts)
-    return len((result.result or "").encode()) + files
+    return len((result.result or told).encode()) + files
 
 
 def _refused(verdicts: Sequence[Verdict]) -> CheckedResult:
@@ -67,16 +75,7 @@ def _refused(verdicts: Sequence[Verdict]) -> CheckedResult:
     )
 
 
-def _over(task: OpenTask, value: Json, answer: ToolAnswer) -> CheckedResult | None:
-    budget = task.manifest.manifest.spec.budgets.result_bytes
-    files = sum(len(artifact.content) * 3 // 4 for artifact in answer.artifacts)
-    if task.state.result_bytes + len(canonical(value)) + files <= budget:
-        return None
-    return CheckedResult(
-        outcome=Outcome.RESULT_REFUSED,
-        detail="the answer is larger than what is left of the task's result bytes",
-    )
-
-
-def _error(value: Json) -> ToolError:
-    return ToolError.model_validate(value)
+_TOO_LARGE = CheckedResult(
+    outcome=Outcome.RESULT_REFUSED,
+    detail="the answer is larger than what is left of the task's result bytes",
+)

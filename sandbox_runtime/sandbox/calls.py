@@ -64,7 +64,7 @@ class Sandbox:
     def plan(self, permitted: Permitted, *, wall_ms: int) -> PlannedCall:
         """Return what would run, for at most `wall_ms`. Raises `SandboxUnavailable`."""
         call, tool = permitted.call, permitted.tool.manifest
-        within = timedelta(milliseconds=wall_ms)
+        within = min(timedelta(milliseconds=wall_ms), tool.spec.sandbox.wall_time)
         deadline = int(self.seconds() + within.total_seconds() + GRACE)
         made = plan(
             image_id=self._image(tool.metadata.name),
@@ -76,7 +76,8 @@ class Sandbox:
             runner=str(RUNNER),
             data=self._mounts(tool),
         )
-        return PlannedCall(self, made, wall_ms, call.call_id, permitted.arguments)
+        lasting = within // timedelta(milliseconds=1)
+        return PlannedCall(self, made, lasting, call.call_id, permitted.arguments)
 
     def _image(self, tool: str) -> str:
         try:

@@ -1,0 +1,109 @@
+"""`sandbox-broker serve`: run a broker until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import orjson
+import structlog
+
+from sandbox_runtime.cli.options import DEFAULT_STATE, json_option
+from sandbox_runtime.cli.output import FAILED, Failure, Output
+from sandbox_runtime.manifests.problems import ManifestErrors
+from sandbox_runtime.server.listening import ListenRefused
+from sandbox_runtime.server.serving import Ready, serve
+from sandbox_runtime.server.settings import Settings, load, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@click.command("serve")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    envvar="SANDBOX_BROKER_CONFIG",
+    show_envvar=True,
+    help="The broker's settings, a YAML file.",
+)
+@click.option(
+    "--dev",
+    is_flag=True,
+    help="Without settings: ./tool_manifests, loopback with a token, state under --state.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_STATE,
+    show_default=True,
+    help="The state directory of --dev.",
+)
+@json_option
+def command(config: Path | None, dev: bool, state: Path, as_json: bool) -> None:  # noqa: FBT001
+    """Serve until SIGTERM or SIGINT; a second one cancels calls in flight at once."""
+    if (config is None) == (not dev):
+        raise click.UsageError("name the settings with --config FILE, or say --dev")
+    _diagnose_as_json()
+    try:
+        settings = load(config) if config is not None else _dev_settings(state)
+        asyncio.run(serve(settings, ready=_announcer(as_json=as_json)))
+    except ManifestErrors as errors:
+        click.echo(str(errors), err=True)
+        raise SystemExit(FAILED) from None
+    except ListenRefused as refused:
+        raise Failure(str(refused), "set another place under `listen` in the settings") from refused
+
+
+def _dev_settings(state: Path) -> Settings:
+    socket = Path(tempfile.gettempdir(), "sandbox-broker-dev", "broker.sock")
+    document = {
+        "state_dir": str(state.absolute()),
+        "manifests": str(Path("tool_manifests").absolute()),
+        "listen": {"socket": str(socket), "dev": {}},
+    }
+    return parse("(--dev)", orjson.dumps(document).decode())
+
+
+def _announcer(*, as_json: bool) -> Callable[[Ready], None]:
+    def announce(ready: Ready) -> None:
+        output = Output(json=as_json)
+        output.result(
+            {
+                "broker": ready.broker,
+                "socket": f"unix:{ready.socket}",
+                "port": ready.port,
+                "token_file": str(ready.token_file) if ready.token_file else None,
+            }
+        )
+        output.line(f"ready on unix:{ready.socket}")
+        if ready.port is not None:
+            output.line(f"ready on 127.0.0.1:{ready.port}, token in {ready.token_file}")
+        sys.stdout.flush()
+
+    return announce
+
+
+def _diagnose_as_json() -> None:
+    """Diagnostics are for operators: JSON lines on standard error, never argument values."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _dumps(event: object, **_: object) -> str:
+    return orjson.dumps(event, default=str).decode()
