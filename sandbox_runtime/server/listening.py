@@ -129,16 +129,22 @@ def bind(path: Path, group: int | None) -> socket.socket:
 
     Nobody can connect before its mode is set: it does not listen yet. Raises `ListenRefused`.
     """
+    try:
+        _make_directory(path.parent, group)
+        _remove_stale(path)
+        return _bound(path, group)
+    except OSError as error:
+        raise ListenRefused(f"`{path}` cannot be listened on: {error.strerror}") from error
+
+
+def _bound(path: Path, group: int | None) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        _remove_stale(path)
         listener.bind(str(path))
-        os.chown(path, -1, -1 if group is None else group)
-        path.chmod(0o660)
-    except OSError as error:
+        _give(path, group, 0o660)
+    except OSError:
         listener.close()
-        raise ListenRefused(f"`{path}` cannot be listened on: {error.strerror}") from error
+        raise
     return listener
 
 
@@ -148,6 +154,18 @@ def write_token(path: Path, token: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"{token}\n")
+
+
+def _make_directory(path: Path, group: int | None) -> None:
+    """Make the socket's directory where there is none; leave another as its owner wants it."""
+    if not path.exists():
+        path.mkdir(parents=True)
+        _give(path, group, 0o750)
+
+
+def _give(path: Path, group: int | None, mode: int) -> None:
+    os.chown(path, -1, -1 if group is None else group)
+    path.chmod(mode)
 
 
 def _remove_stale(path: Path) -> None:

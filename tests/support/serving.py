@@ -8,7 +8,7 @@ import signal
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandbox_runtime.client import AsyncBroker
 from sandbox_runtime.evidence import layout
@@ -123,7 +123,8 @@ async def served(
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[Ready] = loop.create_future()
     task = asyncio.create_task(serve(chosen, ready=ready.set_result, start=stage))
-    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    first: set[asyncio.Future[Any]] = {task, ready}
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         await task
     here = Served(settings=chosen, ready=await ready, sandbox=stage.sandbox, task=task)
