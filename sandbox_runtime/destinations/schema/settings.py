@@ -37,8 +37,7 @@ _NAMED_SCHEMAS = frozenset(
 _DATA = frozenset({"const", "default", "enum", "examples"})
 """Keywords that hold data, not schemas."""
 
-_KEYWORDS = frozenset(
-    """
+_WORDS = """
     $anchor $comment $defs $dynamicAnchor $dynamicRef $ref $schema additionalProperties allOf
     anyOf const contains contentEncoding contentMediaType default definitions dependentRequired
     dependentSchemas deprecated description else enum examples exclusiveMaximum
@@ -46,8 +45,8 @@ _KEYWORDS = frozenset(
     minContains minItems minLength minProperties minimum multipleOf not oneOf pattern
     patternProperties prefixItems properties propertyNames readOnly required then title type
     unevaluatedItems unevaluatedProperties uniqueItems writeOnly
-    """.split()
-)
+    """
+_KEYWORDS = frozenset(_WORDS.split())
 """All that may stand in a schema: validators skip a keyword they do not know, and a
 misspelt bound would then bind nothing."""
 

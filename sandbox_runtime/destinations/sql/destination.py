@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sandbox_runtime.destinations.contract import Accepted, Objection
 from sandbox_runtime.destinations.sql.confinement import clamp_rows, put_behind_views
-from sandbox_runtime.destinations.sql.grammar import check_grammar
+from sandbox_runtime.destinations.sql.grammar import check_grammar, check_size
 from sandbox_runtime.destinations.sql.narrowing import narrow
 from sandbox_runtime.destinations.sql.outgoing import confirm_tokens, same, unconfirmed
 from sandbox_runtime.destinations.sql.resolve import resolve
@@ -47,7 +47,9 @@ class Sql:
         """Return the statement with every name spelled out, before rows and limits."""
         with deep_enough():
             root, _ = _read(value, settings)
-            return _confirmed(root, settings)
+            text = _confirmed(root, settings)
+            scan(text)
+        return text
 
     def confine(self, normal: Json, settings: SqlSettings) -> Accepted:
         """Return the statement as it may run. `normal` is what `normalise` returned."""
@@ -77,7 +79,9 @@ def _read(value: Json, settings: SqlSettings) -> tuple[exp.Expr, Reading]:
     scan(value)
     root = parse(value, engine)
     check_grammar(root, settings)
-    return root, resolve(root, value, settings)
+    reading = resolve(root, value, settings)
+    check_size(root)
+    return root, reading
 
 
 def _confine(root: exp.Expr, reading: Reading) -> int:

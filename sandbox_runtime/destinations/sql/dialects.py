@@ -6,9 +6,10 @@ text as SQL, loads code, or makes a value of a size given as a number stands in 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite
@@ -16,20 +17,57 @@ from sqlglot.generators.sqlite import SQLiteGenerator
 from sqlglot.parsers.sqlite import SQLiteParser
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from sqlglot import Dialect
+    from sqlglot.tokens import TokenType
 
 DialectName = Literal["sqlite"]
 """The engines that are supported. A manifest that names another does not load."""
 
 
 class _Parser(SQLiteParser):
-    """Reads every function as what it is called, without translating any of them."""
+    """Reads every function as what it is called, and joins as SQLite does: left to right.
+
+    The inherited parser looks, after every join without a condition, for joins nested in
+    it, and reads all that follow twice: two to the power of their number. SQLite nests
+    joins in parentheses only.
+    """
 
     FUNCTIONS: ClassVar = {}
     FUNCTION_PARSERS: ClassVar = {"CAST": SQLiteParser.FUNCTION_PARSERS["CAST"]}
     NO_PAREN_FUNCTION_PARSERS: ClassVar = {"CASE": SQLiteParser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+
+    _in_join = False
+
+    def _parse_join(
+        self,
+        skip_join_token: bool = False,  # noqa: FBT001, FBT002 - the inherited signature
+        parse_bracket: bool = False,  # noqa: FBT001, FBT002
+        alias_tokens: Collection[TokenType] | None = None,
+    ) -> exp.Join | None:
+        with self._join_state(inside=True):
+            return super()._parse_join(skip_join_token, parse_bracket, alias_tokens)
+
+    def _parse_joins(self, alias_tokens: Collection[TokenType] | None = None) -> Iterator[exp.Join]:
+        if not self._in_join:
+            yield from super()._parse_joins(alias_tokens)
+
+    def _parse_table(self, *args: Any, **kwargs: Any) -> exp.Expr | None:  # noqa: ANN401
+        with self._join_state(inside=False):
+            return super()._parse_table(*args, **kwargs)
+
+    def _parse_query_modifiers(self, this: Any) -> Any:  # noqa: ANN401 - overloaded there
+        with self._join_state(inside=False):
+            return super()._parse_query_modifiers(this)
+
+    @contextmanager
+    def _join_state(self, *, inside: bool) -> Iterator[None]:
+        before, self._in_join = self._in_join, inside
+        try:
+            yield
+        finally:
+            self._in_join = before
 
 
 class _Generator(SQLiteGenerator):

@@ -142,6 +142,12 @@ def check_grammar(root: exp.Expr, settings: SqlSettings) -> None:
             rule(node, settings)
 
 
+def check_size(root: exp.Expr) -> None:
+    """Object to a tree that has grown too large since its grammar was checked."""
+    for _ in _bounded(root):
+        pass
+
+
 def _bounded(root: exp.Expr) -> Iterator[exp.Expr]:
     """Yield every node, level by level, and object to too many of either."""
     count, level = 0, [root]

@@ -6,6 +6,7 @@ for an unnamed one (which is not documented, and would show our rewriting) is ne
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
@@ -60,24 +61,26 @@ def name_results(select: exp.Expr, reading: Reading) -> None:
 def name_apart(select: exp.Expr) -> None:
     """Number results of one name, as SQLite does for a query that is read from."""
     taken: set[str] = set()
+    numbers: Counter[str] = Counter()
     for item in list(select.expressions):
-        free = _free(item.alias_or_name, taken)
+        free = _free(item.alias_or_name, taken, numbers)
         taken.add(fold(free))
         if free != item.alias_or_name:
             item.replace(exp.Alias(this=item.unalias().copy(), alias=name(free)))
 
 
-def _free(wanted: str, taken: set[str]) -> str:
-    free, number = wanted, 0
+def _free(wanted: str, taken: set[str], numbers: Counter[str]) -> str:
+    free = wanted
     while fold(free) in taken:
-        number += 1
-        free = f"{wanted}:{number}"
+        numbers[fold(wanted)] += 1
+        free = f"{wanted}:{numbers[fold(wanted)]}"
     return free
 
 
 def _all_columns(star: exp.Expr, scope: Scope, reading: Reading) -> list[exp.Expr]:
     if not scope.sources:
         raise Objection("sql.parse", "`*` needs a FROM", position=position(star))
+    reading.spell(sum(len(source.columns) for source in scope.sources))
     items: list[exp.Expr] = []
     merged: set[str] = set()
     for source in scope.sources:
@@ -101,6 +104,7 @@ def _columns_of(star: exp.Column, scope: Scope, reading: Reading) -> list[exp.Ex
             subject=star.table,
             hint="here: " + listed([s.alias for s in scope.sources]),
         )
+    reading.spell(len(source.columns))
     for column in source.columns:
         reading.use(source, column)
     return [_column(source, column) for column in source.columns]

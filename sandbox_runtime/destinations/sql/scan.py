@@ -13,10 +13,11 @@ from sandbox_runtime.destinations.contract import Objection
 from sandbox_runtime.destinations.sql.lexis import Token, place, tokens
 
 MAX_BYTES: Final = 32 * 1024
-MAX_TOKENS: Final = 6000
+MAX_TOKENS: Final = 12_000
 MAX_DEPTH: Final = 40
 MAX_PREFIXES: Final = 4
 """How many of `NOT`, `-`, `+`, `~` may stand in front of one operand."""
+MAX_NAME: Final = 256
 
 # Everything Unicode calls a control, a format, a separator other than the plain space, or
 # a surrogate, and the fillers that show nothing. Tab and the line ends stay.
@@ -44,10 +45,13 @@ def scan(text: str) -> None:
 
 def _scan_tokens(text: str) -> None:
     count = depth = prefixes = 0
+    ended = False
     for token in tokens(text):
         _must_be_plain(text, token)
         if token.kind in ("space", "comment"):
             continue
+        _must_be_one_query(text, token, is_first=count == 0, ended=ended)
+        ended = ended or token.text == ";"
         count += 1
         depth += _opens(token)
         prefixes = prefixes + 1 if _is_prefix(token) else 0
@@ -61,11 +65,24 @@ def _scan_tokens(text: str) -> None:
 
 
 def _must_be_plain(text: str, token: Token) -> None:
-    """Refuse comments that some engines run, and quotes that never close."""
+    """Refuse comments that some engines run, quotes that never close, and endless names."""
     if token.kind == "comment" and token.text.startswith(("/*!", "/*M!", "/*m!", "/*+")):
         problem, code = "the statement holds a comment that some databases run", "sql.comment"
     elif token.kind == "broken":
         problem, code = f"`{token.text}` cannot be read here", "sql.parse"
+    elif token.kind in ("word", "quoted") and len(token.text) > MAX_NAME:
+        problem, code = f"a name is longer than {MAX_NAME} characters", "sql.parse"
+    else:
+        return
+    raise Objection(code, problem, position=place(text, token.start))
+
+
+def _must_be_one_query(text: str, token: Token, *, is_first: bool, ended: bool) -> None:
+    """Refuse by the first word what can be no query: the parser would not even parse it."""
+    if ended and token.text != ";":
+        problem, code = "there is more than one statement", "sql.not_one_statement"
+    elif is_first and not token.is_word("SELECT", "WITH"):
+        problem, code = "only SELECT is allowed", "sql.statement_not_allowed"
     else:
         return
     raise Objection(code, problem, position=place(text, token.start))

@@ -8,6 +8,7 @@ found does not exist; nothing is looked up in the database.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations.sql.settings import fold
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """One entry of a FROM: a granted table, a named query, or a query in parentheses."""
 
@@ -27,8 +28,12 @@ class Source:
 
     def spelling(self, column: str) -> str | None:
         """Return the column's name as the source spells it."""
-        wanted = fold(column)
-        return next((name for name in self.columns if fold(name) == wanted), None)
+        return self.folded.get(fold(column))
+
+    @cached_property
+    def folded(self) -> dict[str, str]:
+        """Folded name of each column to its spelling; of two of one name, the first."""
+        return {fold(name): name for name in reversed(self.columns)}
 
 
 @dataclass(slots=True)
@@ -62,5 +67,4 @@ class Scope:
 
     def common(self, source: Source) -> set[str]:
         """Return the folded columns that `source` shares with the sources so far."""
-        before = {fold(name) for known in self.sources for name in known.columns}
-        return before & {fold(name) for name in source.columns}
+        return {name for name in source.folded if any(name in s.folded for s in self.sources)}

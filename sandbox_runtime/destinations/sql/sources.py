@@ -57,6 +57,8 @@ def add_source(source: Source, node: exp.Expr, scope: Scope) -> None:
 
 def merge_columns(join: exp.Expr, source: Source, scope: Scope, reading: Reading) -> None:
     """Remember which columns USING or NATURAL makes one of. Before the source is added."""
+    if not (scope.merged or join.args.get("method") or join.args.get("using")):
+        return
     common = scope.common(source)
     if join.args.get("method") == "NATURAL":
         scope.merged |= common
@@ -72,9 +74,8 @@ def merge_columns(join: exp.Expr, source: Source, scope: Scope, reading: Reading
         scope.merged.add(fold(column.name))
         column.set("this", source.spelling(column.name))
     for known in (*scope.sources, source):
-        for column_name in known.columns:
-            if fold(column_name) in scope.merged:
-                reading.use(known, column_name)
+        for merged in scope.merged & known.folded.keys():
+            reading.use(known, known.folded[merged])
 
 
 def join_freely(join: exp.Expr) -> None:
