@@ -199,5 +199,5 @@ class Broker:
 
     async def _begin(self, live: Live, call: ProposedCall) -> None:
         decided = await self._deciding.decide(live, call, checked_only=False)
-        if isinstance(decided.decision, Permitted) and decided.container is not None:
-            self._runs.start(live, decided.decision, decided.container, decided.ticket)
+        if isinstance(decided.decision, Permitted):
+            self._runs.start(live, decided, decided.decision)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from sandbox_runtime.ledger import Ledger, Live, Ticket
-    from sandbox_runtime.records import Micros, Record
+    from sandbox_runtime.records import CallDecided, Micros, Record
     from sandbox_runtime.strict import Json
 
 _log = structlog.get_logger("sandbox_broker.call")
@@ -88,6 +88,7 @@ class Decided:
     """A decision on its way to the log; with its container where the call shall run."""
 
     decision: Permitted | Refused
+    record: CallDecided
     container: Container | None
     ticket: Ticket
 
@@ -134,11 +135,7 @@ class Deciding:
         container: Container | None = None
         if isinstance(decision, Permitted) and not checked_only:
             decision, container = self._plan(live, decision)
-        return Decided(
-            decision=decision,
-            container=container,
-            ticket=self._record(live, trial, decision, container, checked_only=checked_only),
-        )
+        return self._record(live, trial, decision, container, checked_only=checked_only)
 
     async def _judge(self, live: Live, trial: _Trial) -> Permitted | Refused:
         with trial.watch.time("match"):
@@ -170,10 +167,10 @@ class Deciding:
         container: Container | None,
         *,
         checked_only: bool,
-    ) -> Ticket:
+    ) -> Decided:
         task, call = live.task, trial.call
         body = self._ledger.seal(task.state.id, trial.body(decision))
-        decided = entries.decided(
+        record = entries.decided(
             task,
             call,
             trial.checked,
@@ -184,11 +181,13 @@ class Deciding:
             stages=trial.watch.stages,
             body=body.ref,
         )
-        _log.info("decided", **entries.wide_decision(decided))
-        records: list[Record] = [decided]
+        records: list[Record] = [record]
         if isinstance(decision, Permitted) and container is not None:
-            records.append(entries.intent(decision, container, at=decided.at))
-        return self._ledger.append(live, records, [body])
+            records.append(entries.intent(decision, container, at=record.at))
+        ticket = self._ledger.append(live, records, [body])
+        if container is None:  # else its end says it all, in one event
+            _log.info("call", **entries.wide_decision(record), record=ticket.sequence)
+        return Decided(decision=decision, record=record, container=container, ticket=ticket)
 
     def _refuse_muted(self, live: Live) -> None:
         budgets, state = live.task.manifest.manifest.spec.budgets, live.task.state

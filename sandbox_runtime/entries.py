@@ -273,12 +273,20 @@ def wide_decision(decided: CallDecided) -> dict[str, object]:
 
 def wide_outcome(ended: CallOutcome) -> dict[str, object]:
     """Return what operators' diagnostics say of an outcome: names and codes, no values."""
-    return ended.model_dump(mode="json", exclude={"v", "at", "kind", "body"})
+    wide = ended.model_dump(mode="json", exclude={"v", "at", "kind", "body"})
+    return {name if name not in _DECIDED_TOO else f"result_{name}": wide[name] for name in wide}
 
+
+_DECIDED_TOO = frozenset({"code", "checks", "stages"})
+"""Names that a decision has as well."""
 
 UNKNOWN = CheckedResult(
     outcome=Outcome.UNKNOWN,
     detail="the broker ended while the call ran; nobody knows how it went",
+)
+LOST = CheckedResult(
+    outcome=Outcome.UNKNOWN,
+    detail="the broker lost sight of the call; nobody knows how it went",
 )
 CANCELLED = CheckedResult(outcome=Outcome.CANCELLED, detail="the call was cancelled")
 UNAVAILABLE = CheckedResult(

@@ -14,24 +14,52 @@ import structlog
 
 from sandbox_runtime import entries, policy
 from sandbox_runtime.call import Answered, CheckedResult, Outcome
-from sandbox_runtime.errors import SandboxUnavailable
+from sandbox_runtime.errors import Fault, SandboxUnavailable
 from sandbox_runtime.ledger import Running
 from sandbox_runtime.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from sandbox_runtime.call import Permitted, Verdict
-    from sandbox_runtime.deciding import Container, Validators
+    from sandbox_runtime.deciding import Container, Decided, Validators
     from sandbox_runtime.ledger import Ledger, Live, Ticket
+    from sandbox_runtime.records import CallDecided
 
 _log = structlog.get_logger("sandbox_broker.call")
 
 
-@dataclass(frozen=True, slots=True)
-class _Released:
-    """A result that may go on, and what the destinations said of the answer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """A call in flight."""
 
+    live: Live
+    permitted: Permitted
+    container: Container
+    decided: CallDecided
+    watch: Stopwatch
+
+    @property
+    def id(self) -> str:
+        """The call's id."""
+        return self.permitted.call.call_id
+
+    @property
+    def ran_ms(self) -> float:
+        """How long its container was there, as this process saw it."""
+        return self.watch.stages.get("container", 0.0)
+
+    def wide(self) -> dict[str, object]:
+        """Return what operators' diagnostics say of it before its end."""
+        stages = {f"{name}_ms": spent for name, spent in self.watch.stages.items()}
+        return {**entries.wide_decision(self.decided), **stages}
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a call ended: the container's word, what goes on, and what was found in it."""
+
+    answered: Answered
     result: CheckedResult
     verdicts: tuple[Verdict, ...] = ()
 
@@ -47,13 +75,21 @@ class Runs:
         self._monotonic = monotonic
         self._closing: set[asyncio.Task[None]] = set()
 
-    def start(self, live: Live, permitted: Permitted, container: Container, ticket: Ticket) -> None:
-        """Let the call run once `ticket` is durable. The caller holds the task's lock."""
-        call_id = permitted.call.call_id
-        answering = asyncio.create_task(_answer(container, ticket))
-        end = asyncio.create_task(self._run(live, permitted, container, answering))
-        live.running[call_id] = Running(container=answering, end=end)
-        end.add_done_callback(lambda _: live.running.pop(call_id))
+    def start(self, live: Live, decided: Decided, permitted: Permitted) -> None:
+        """Let the call run once its intent is durable. The caller holds the task's lock."""
+        if decided.container is None:
+            raise Fault("a call without a container cannot run")
+        call = _Call(
+            live=live,
+            permitted=permitted,
+            container=decided.container,
+            decided=decided.record,
+            watch=Stopwatch(self._monotonic),
+        )
+        answering = asyncio.create_task(self._answer(call, decided.ticket))
+        end = asyncio.create_task(self._run(call, answering))
+        live.running[call.id] = Running(container=answering, end=end)
+        end.add_done_callback(lambda _: live.running.pop(call.id))
 
     async def join(self, running: Running, *, owner: bool) -> None:
         """Return when the call's end is durable; cancelling its owner kills the container."""
@@ -78,78 +114,88 @@ class Runs:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def end_unknown(self, live: Live, call_id: str) -> None:
-        """Record that nobody knows how a call ended."""
-        await self._record(
-            live, call_id, _Released(entries.UNKNOWN), Answered(outcome=Outcome.UNKNOWN, stages={})
-        )
+        """Record that nobody knows how a call ended. It pays all that it had set aside."""
+        aside = live.task.state.calls[call_id].reserved_ms
+        ending = _Ending(_nothing(Outcome.UNKNOWN, wall_ms=aside), entries.UNKNOWN)
+        await self._record(live, call_id, ending, {})
 
-    async def _run(
-        self,
-        live: Live,
-        permitted: Permitted,
-        container: Container,
-        answering: asyncio.Task[Answered],
-    ) -> None:
-        answered, released = await self._settled(live, permitted, answering)
-        await self._record(live, permitted.call.call_id, released, answered)
-        closing = asyncio.create_task(self._close(live, permitted.call.call_id, container))
+    async def _answer(self, call: _Call, ticket: Ticket) -> Answered:
+        with call.watch.time("record"):
+            await ticket.wait()
+        with call.watch.time("container"):
+            return await call.container.answer()
+
+    async def _run(self, call: _Call, answering: asyncio.Task[Answered]) -> None:
+        try:
+            ending = await self._settle(call, answering)
+        except Exception:  # whatever it was, the call has an end, and the edge hears of it
+            await self._record(call.live, call.id, _lost(call), call.wide())
+            raise
+        await self._record(call.live, call.id, ending, call.wide())
+        closing = asyncio.create_task(self._close(call))
         self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        closing.add_done_callback(self._closed)
 
-    async def _settled(
-        self, live: Live, permitted: Permitted, answering: asyncio.Task[Answered]
-    ) -> tuple[Answered, _Released]:
+    async def _settle(self, call: _Call, answering: asyncio.Task[Answered]) -> _Ending:
         try:
             answered = await answering
         except asyncio.CancelledError:
-            return Answered(outcome=Outcome.CANCELLED, stages={}), _Released(entries.CANCELLED)
+            return _Ending(_nothing(Outcome.CANCELLED, wall_ms=call.ran_ms), entries.CANCELLED)
         except SandboxUnavailable as fault:
-            _log.error("sandbox_unavailable", call=permitted.call.call_id, cause=str(fault))
-            nothing = Answered(outcome=Outcome.SANDBOX_UNAVAILABLE, stages={})
-            return nothing, _Released(entries.UNAVAILABLE)
+            _log.error("sandbox_unavailable", call=call.id, cause=str(fault))
+            return _Ending(_nothing(Outcome.SANDBOX_UNAVAILABLE), entries.UNAVAILABLE)
         if answered.outcome is not Outcome.OK:
-            return answered, _Released(
-                CheckedResult(outcome=answered.outcome, detail=answered.detail)
-            )
-        return answered, await self._release(live, permitted, answered)
+            ended = CheckedResult(outcome=answered.outcome, detail=answered.detail)
+            return _Ending(answered, ended)
+        with call.watch.time("check_result"):
+            return await self._release(call, answered)
 
-    async def _release(self, live: Live, permitted: Permitted, answered: Answered) -> _Released:
-        tool = permitted.tool.manifest
+    async def _release(self, call: _Call, answered: Answered) -> _Ending:
+        tool = call.permitted.tool.manifest
         answer = policy.read_answer(answered.answer, tool)
         if isinstance(answer, policy.Invalid):
-            return _Released(
-                CheckedResult(outcome=Outcome.INVALID_ANSWER, detail=answer.problem)
-            )
+            invalid = CheckedResult(outcome=Outcome.INVALID_ANSWER, detail=answer.problem)
+            return _Ending(answered, invalid)
         value, checks = policy.answer_checks(answer, tool)
         verdicts = await self._validators.check_value(value, checks)
-        left = policy.bytes_left(live.task)
-        return _Released(policy.release(tool, answer, checks, verdicts, bytes_left=left), verdicts)
+        left = policy.bytes_left(call.live.task)
+        result = policy.release(tool, answer, checks, verdicts, bytes_left=left)
+        return _Ending(answered, result, verdicts)
 
     async def _record(
-        self, live: Live, call_id: str, released: _Released, answered: Answered
+        self, live: Live, call_id: str, ending: _Ending, wide: Mapping[str, object]
     ) -> None:
         task = live.task.state.id
-        body = self._ledger.seal(task, released.result)
+        body = self._ledger.seal(task, ending.result)
         record = entries.outcome(
             task,
             call_id,
-            released.result,
-            answered,
-            released.verdicts,
+            ending.result,
+            ending.answered,
+            ending.verdicts,
             at=self._ledger.now(),
             body=body.ref,
         )
-        _log.info("ended", **entries.wide_outcome(record))
-        await self._ledger.append(live, [record], [body]).wait()
+        ticket = self._ledger.append(live, [record], [body])
+        _log.info("call", **{**wide, **entries.wide_outcome(record)}, record=ticket.sequence)
+        await ticket.wait()
 
-    async def _close(self, live: Live, call_id: str, container: Container) -> None:
-        task = live.task.state.id
-        word = await container.closed()
+    async def _close(self, call: _Call) -> None:
+        task = call.live.task.state.id
+        word = await call.container.closed()
         body = self._ledger.seal(task, word)
-        record = entries.closed(task, call_id, word, at=self._ledger.now(), body=body.ref)
-        await self._ledger.append(live, [record], [body]).wait()
+        record = entries.closed(task, call.id, word, at=self._ledger.now(), body=body.ref)
+        await self._ledger.append(call.live, [record], [body]).wait()
+
+    def _closed(self, closing: asyncio.Task[None]) -> None:
+        self._closing.discard(closing)
+        if not closing.cancelled() and (fault := closing.exception()) is not None:
+            _log.error("close_not_recorded", cause=str(fault))
 
 
-async def _answer(container: Container, ticket: Ticket) -> Answered:
-    await ticket.wait()
-    return await container.answer()
+def _nothing(outcome: Outcome, wall_ms: float = 0.0) -> Answered:
+    return Answered(outcome=outcome, wall_ms=wall_ms, stages={})
+
+
+def _lost(call: _Call) -> _Ending:
+    return _Ending(_nothing(Outcome.UNKNOWN, wall_ms=call.container.wall_ms), entries.LOST)

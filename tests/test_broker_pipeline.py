@@ -10,7 +10,7 @@ import pytest
 from sandbox_runtime.audit.reading import calls, stored
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.call import Answered, Outcome
-from sandbox_runtime.errors import EvidenceUnavailable, Reason, Refusal, SandboxUnavailable
+from sandbox_runtime.errors import EvidenceUnavailable, Fault, Reason, Refusal, SandboxUnavailable
 from sandbox_runtime.task import Phase
 from tests.support.manifests import propose
 from tests.support.pipeline import Scripted, ok, on_stage, until
@@ -287,3 +287,40 @@ async def test_a_result_is_what_its_container_says_and_no_text_of_the_tool(tmp_p
         live = await stage.open_task()
         end = await stage.broker.call_tool(live, propose(ADA))
     assert (end.checked.outcome, end.checked.detail) == (Outcome.OUT_OF_MEMORY, "out of memory")
+
+
+async def test_a_cancelled_call_pays_for_the_time_that_it_ran(tmp_path: Path) -> None:
+    sandbox = Scripted(held=True)
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        await until(lambda: [one.started for one in sandbox.planned] == [True])
+        await asyncio.sleep(0.05)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        assert live.task.state.wall_ms >= 40
+
+
+async def test_a_call_of_unknown_end_pays_all_it_had_set_aside(tmp_path: Path) -> None:
+    sandbox = Scripted(held=True)
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        lost = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        await until(lambda: [one.started for one in sandbox.planned] == [True])
+        await stage.log.close()
+        lost.cancel()
+        await asyncio.gather(lost, return_exceptions=True)
+    async with on_stage(tmp_path) as stage:
+        (live,) = stage.ledger.tasks()
+        await stage.broker.settle()
+        assert live.task.state.wall_ms == 1000
+
+
+async def test_a_component_that_breaks_leaves_an_end_and_no_call_in_flight(tmp_path: Path) -> None:
+    broken = Scripted(answers=[Fault("a bug of ours")])
+    async with on_stage(tmp_path, broken) as stage:
+        live = await stage.open_task()
+        with pytest.raises(Fault, match="a bug of ours"):
+            await stage.broker.call_tool(live, propose(ADA))
+        assert stage.broker.recorded(live, "c-1").checked.outcome is Outcome.UNKNOWN
+        assert live.running == {}
