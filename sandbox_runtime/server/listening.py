@@ -157,10 +157,14 @@ def write_token(path: Path, token: str) -> None:
 
 
 def _make_directory(path: Path, group: int | None) -> None:
-    """Make the socket's directory where there is none; leave another as its owner wants it."""
+    """Make the socket's directory, or see that nobody else can put a socket of theirs there."""
     if not path.exists():
         path.mkdir(parents=True)
         _give(path, group, 0o750)
+    found = path.lstat()
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid in {0, os.geteuid()}
+    if not ours or found.st_mode & 0o022:
+        raise ListenRefused(f"others could replace the socket: `{path}` should be ours, mode 0750")
 
 
 def _give(path: Path, group: int | None, mode: int) -> None:

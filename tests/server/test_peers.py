@@ -227,3 +227,16 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ListenRefused, match="no socket"):
         bind(tmp_path / "b.sock", None)
     assert (tmp_path / "b.sock").read_text() == "mine"
+
+
+def test_a_socket_is_not_put_where_others_could_replace_it(tmp_path: Path) -> None:
+    for name, mode, owner in [("open", 0o777, 0), ("group", 0o770, 0), ("theirs", 0o755, NOBODY)]:
+        place = tmp_path / name
+        place.mkdir()
+        place.chmod(mode)
+        os.chown(place, owner, owner)
+        with pytest.raises(ListenRefused, match="others could replace"):
+            bind(place / "b.sock", None)
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(ListenRefused, match="others could replace"):
+        bind(tmp_path / "link/b.sock", None)
