@@ -42,7 +42,7 @@ SAID = MappingProxyType(
         Outcome.TIMEOUT: "the tool did not answer in time",
         Outcome.OUTPUT_LIMIT: "the tool wrote more than it may",
         Outcome.INVALID_ANSWER: "the tool's answer is not of the contract's shape",
-        Outcome.SANDBOX_UNAVAILABLE: "the container was lost while the tool ran",
+        Outcome.UNKNOWN: "the container was lost while the tool ran; nobody knows how it went",
     }
 )
 """What a model may know of each ending. Nothing of it depends on what a tool wrote."""
@@ -126,10 +126,11 @@ class PlannedCall:
         done = await launcher.run(self.made, self._bytes, deadline=deadline, on_event=unheard)
         self._finished = done
         answer = done.answer.text if done.answered and done.answer else b""
+        ending = _ending(done)
         return Answered(
-            outcome=Outcome.OK if done.answered else done.ending,
+            outcome=ending,
             answer=answer,
-            detail=SAID.get(done.ending, ""),
+            detail=SAID.get(ending, ""),
             walls_digest=done.walls,
             wall_ms=done.wall_ms,
             stages=done.stages,
@@ -147,6 +148,13 @@ class PlannedCall:
             facts=facts(self._finished),
             log=excerpt(self._finished.log),
         )
+
+
+def _ending(done: Finished) -> Outcome:
+    """Return the outcome. A container lost after the bytes went in is no refused one."""
+    if done.answered:
+        return Outcome.OK
+    return Outcome.UNKNOWN if done.ending is Outcome.SANDBOX_UNAVAILABLE else done.ending
 
 
 def unheard(_: Event) -> None:
