@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where the records' hash is pinned.",
 )
-def command(manifests: Path, place: Path, locks: Path, as_json: bool) -> None:
+def command(manifests: Path, place: Path, locks: Path, as_json: bool) -> None:  # noqa: FBT001
     """Play a scripted agent against a broker, and show what happened."""
     output = Output(json=as_json)
     places, screen = serving.Places(root=place, manifests=manifests), Screen(output)

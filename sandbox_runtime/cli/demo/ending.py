@@ -56,7 +56,7 @@ def ending(places: Places, task: str, broker: int | None) -> Ending:
 
 def containers(task: str) -> int:
     """Return how many containers of a task the engine has."""
-    mine = {"label": f"{LABEL}.task={task}"}
+    mine: dict[str, str | list[str] | bool] = {"label": f"{LABEL}.task={task}"}
     try:
         with closing(docker.DockerClient.from_env()) as engine:
             return len(engine.containers.list(all=True, filters=mine))
