@@ -20,16 +20,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sandbox_runtime.call import Check, Finding, Objected
-from sandbox_runtime.destinations import json_text, registry
-from sandbox_runtime.destinations.contract import Objection
 from sandbox_runtime.strict import Json, Strict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 HEADER: Final = Struct(">I")
-MAX_DEPTH: Final = registry.MAX_VALUE_DEPTH + 4
-"""The deepest value, with what a message puts around it."""
 
 LastWords = Annotated[str, Field(pattern=r"^[ -~]{0,300}$")]
 """Printable ASCII: it may be shown to an operator as it is."""
@@ -108,13 +104,24 @@ def _check(check: Mapping[str, Json]) -> Check:
     return Check.model_validate({**check, "rule": tuple(rule)})
 
 
-def read_message(body: bytes, *, max_bytes: int) -> Message:
-    """Return what a worker said. Raises `FrameError`."""
+def read_message(body: bytes) -> Message:
+    """Return what a worker said. Raises `FrameError`.
+
+    A message has one text, the one that `message_body` writes. So what readers of JSON
+    disagree about, as duplicate keys, NaN or numbers out of range, is no message.
+    """
     try:
-        json_text.parse(body, max_bytes=max_bytes, max_depth=MAX_DEPTH)
-        return _MESSAGE.validate_json(body)
-    except (Objection, ValidationError) as error:
+        message = _MESSAGE.validate_json(body)
+    except ValidationError as error:
         raise FrameError("the worker's frame is no message") from error
+    if message_body(message) != body:
+        raise FrameError("the worker's frame is not written as a message is")
+    return message
+
+
+def message_body(message: Message) -> bytes:
+    """Return the message as JSON."""
+    return message.model_dump_json().encode()
 
 
 def frame(body: bytes, *, max_bytes: int) -> bytes:

@@ -221,7 +221,7 @@ class Worker:
         try:
             header = await self._stdout.readexactly(messages.HEADER.size)
             length = messages.body_length(header, max_bytes=limit)
-            return messages.read_message(await self._stdout.readexactly(length), max_bytes=limit)
+            return messages.read_message(await self._stdout.readexactly(length))
         except messages.FrameError as error:
             raise _Violation(str(error)) from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:

@@ -44,7 +44,7 @@ class Wire:
         self._send(self._out_of_memory)
 
     def _framed(self, message: messages.Message) -> memoryview:
-        body = message.model_dump_json().encode()
+        body = messages.message_body(message)
         return memoryview(messages.frame(body, max_bytes=self._frame_bytes))
 
     def _send(self, rest: memoryview) -> None:

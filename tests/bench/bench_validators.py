@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 HOPS: Final = 2000
 AIM_MS: Final = 1.0
 VALUE: Final[dict[str, Json]] = {"name": "monthly report"}
-CHECK: Final = Check(
-    pointer="/name", kind="schema", settings={"schema": {"type": "string"}}, rule=("spec",)
-)
+CHECK: Final = Check(pointer="/name", kind="schema", settings={"type": "string"}, rule=("spec",))
 
 
 def run() -> list[dict[str, Any]]:
@@ -41,7 +39,7 @@ async def _run() -> list[dict[str, Any]]:
     await validators.start()
     started = time.perf_counter() - began
     try:
-        ours = await _times(lambda: validators.check_value(VALUE, [CHECK]))
+        ours = await _times(lambda: _hop(validators))
     finally:
         await validators.aclose()
     here, pipe = await _times(_here), await _through_cat()
@@ -90,8 +88,14 @@ async def _times(hop: Callable[[], Awaitable[object]]) -> list[float]:
     return times
 
 
-async def _here() -> object:
-    return examine(VALUE, [CHECK])
+async def _hop(validators: Validators) -> None:
+    """Check through the pool; a hop that ends in an abort measures nothing."""
+    if await validators.check_value(VALUE, [CHECK]) != examine(VALUE, [CHECK]):
+        raise RuntimeError("the worker did not say what the destination says")
+
+
+async def _here() -> None:
+    examine(VALUE, [CHECK])
 
 
 async def _through_cat() -> list[float]:

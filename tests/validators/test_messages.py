@@ -4,6 +4,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox_runtime.call import Finding
 from sandbox_runtime.validators import messages
@@ -13,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox_runtime.call import Check
+    from sandbox_runtime.strict import Json
 
 FINDING = '{"verdict":"finding","pointer":"","kind":"k","value":1,"facts":{},"changes":[]}'
 
 
 def read(text: str | bytes) -> object:
     body = text if isinstance(text, bytes) else text.encode()
-    return messages.read_message(body, max_bytes=1 << 16)
+    return messages.read_message(body)
 
 
 def test_a_job_survives_its_way_to_the_worker(check: Callable[..., Check]) -> None:
@@ -33,9 +36,33 @@ def test_a_verdict_survives_its_way_to_the_pool() -> None:
     assert read(said.model_dump_json()) == said
 
 
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_every_value_has_one_text_that_is_read_as_that_value(value: Json) -> None:
+    finding = Finding(pointer="", kind="k", value=value, facts={}, changes=())
+    said = Said(job=1, verdict=finding)
+    assert messages.read_message(messages.message_body(said)) == said
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        pytest.param(f'{{"type":"said", "job":1,"verdict":{FINDING}}}', id="a-space"),
+        pytest.param(f'{{"job":1,"type":"said","verdict":{FINDING}}}', id="another-order"),
+        pytest.param(
+            f'{{"type":"said","job":1,"verdict":{FINDING.replace("1", "1E2")}}}',
+            id="another-spelling",
+        ),
         pytest.param(f'{{"type":"said","job":1,"job":1,"verdict":{FINDING}}}', id="duplicate-key"),
         pytest.param(
             f'{{"type":"said","job":1,"verdict":{FINDING.replace("1", "NaN")}}}', id="nan"

@@ -305,4 +305,4 @@ async def assert_crash(validators: Validators, check: Build, sent: bytes) -> Non
 
 
 def written(message: Mapping[str, Json]) -> bytes:
-    return json.dumps(message).encode()
+    return json.dumps(message, separators=(",", ":")).encode()
