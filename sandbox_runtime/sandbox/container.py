@@ -178,7 +178,7 @@ class Container:
         except ProtocolViolation:
             return Outcome.INVALID_ANSWER
         except (EOFError, OSError):
-            return Outcome.SANDBOX_UNAVAILABLE if self.alive else None
+            return Outcome.SANDBOX_UNAVAILABLE
         finally:
             self.stages.end("run")
         return None
@@ -223,6 +223,7 @@ class Container:
     async def close(self) -> Closed:
         """Kill it, ask the engine how it ended, and remove it."""
         self.kill()
+        self.hang_up()
         if self._creation is not None:
             await asyncio.wait([self._creation])
         try:
@@ -243,10 +244,17 @@ class Container:
             return Closed()
         return Closed(exit_code=state.exit_code, oom_killed=state.oom_killed)
 
-    def _release(self) -> None:
-        """Let go of what we hold of it."""
+    def hang_up(self) -> None:
+        """Let go of its streams at once, unsent bytes included.
+
+        The runner takes that for the end of its host. The engine needs it: until somebody
+        reads what the container wrote, or nobody is there to, it counts it as running.
+        """
         if self._attached is not None:
-            self._attached.writer.close()
+            self._attached.writer.transport.abort()
+
+    def _release(self) -> None:
+        """Let go of the process."""
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.sandbox.plan import ContainerPlan
     from sandbox_runtime.sandbox.streams import Answer, Event, Excerpt
 
-__all__ = ["CallBytes", "Closed", "DeadlinePassed", "Finished", "Launcher"]
+__all__ = ["CallBytes", "Closed", "DeadlinePassed", "Finished", "Launcher", "Swept"]
 
 
 class DeadlinePassed(SandboxUnavailable):
@@ -69,6 +69,15 @@ class Finished:
     def wall_ms(self) -> float:
         """From the request to create it to the end of what the tool said."""
         return round(sum(self.stages.values()), 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """Names of the containers that nobody was using."""
+
+    removed: tuple[str, ...]
+    stuck: tuple[str, ...]
+    """The engine would not remove these; an operator should know."""
 
 
 class Launcher:
@@ -124,8 +133,8 @@ class Launcher:
     async def _answered(self, container: Container, stopped: Outcome | None) -> Finished:
         """Read the counters while they exist, kill, judge."""
         said, counted = container.transcript, container.count()
-        closed = self._close(container)
-        vanished = not (said.answer or said.ended or stopped)
+        alive, closed = container.alive, self._close(container)
+        vanished = stopped is Outcome.SANDBOX_UNAVAILABLE and not alive
         facts = Facts(
             answer=said.answer,
             exit_code=said.ended.code if said.ended else None,
@@ -164,13 +173,20 @@ class Launcher:
         finally:
             self._live.discard(container.name)
 
-    async def sweep(self) -> list[str]:
-        """Remove this broker's containers that no call of this process is using."""
+    async def sweep(self) -> Swept:
+        """Remove this broker's containers that no call of this process is using.
+
+        To be done at the start and on a timer. One that will not go holds up no other.
+        """
         found = await self.engine.labelled(f"{LABEL}={self.broker}")
-        strays = [each.name for each in found if each.name not in self._live]
-        for name in strays:
-            await self.engine.remove(name)
-        return strays
+        removed, stuck = [], []
+        for name in (each.name for each in found if each.name not in self._live):
+            try:
+                await self.engine.remove(name)
+                removed.append(name)
+            except SandboxUnavailable:
+                stuck.append(name)
+        return Swept(removed=tuple(removed), stuck=tuple(stuck))
 
     async def aclose(self) -> None:
         """Wait until every container is removed."""

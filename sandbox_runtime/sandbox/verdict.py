@@ -28,7 +28,8 @@ class Facts:
     oom_killed: bool
     """The engine's word, for when there are no counters."""
     stopped: Outcome | None
-    """Why we stopped listening: TIMEOUT, OUTPUT_LIMIT or INVALID_ANSWER."""
+    """Why we stopped listening: TIMEOUT, OUTPUT_LIMIT, INVALID_ANSWER, or
+    SANDBOX_UNAVAILABLE where the stream ended before the runner said that the tool had."""
 
 
 def judge(facts: Facts) -> Outcome:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from sandbox_runtime.call import Outcome
-from sandbox_runtime.sandbox.launcher import DeadlinePassed
+from sandbox_runtime.sandbox.container import Container
+from sandbox_runtime.sandbox.launcher import CallBytes, DeadlinePassed, Swept
 from sandbox_runtime.sandbox.streams import Answer, Log, Progress, Ready
 from tests.support.rooms import Room, answered
 
@@ -191,7 +193,47 @@ async def test_the_sweep_removes_strays_and_spares_the_living(room: Room) -> Non
     other = type(room)(type(room.launcher)(room.launcher.engine, room.launcher.broker), room.image)
     call = asyncio.create_task(other.run("time.sleep(60)"))
     await other.up.wait()
-    assert await other.launcher.sweep() == []
-    assert len(await room.launcher.sweep()) == 1
-    done = await call
-    assert done.ending is Outcome.CRASHED
+    assert await other.launcher.sweep() == Swept(removed=(), stuck=())
+    assert len((await room.launcher.sweep()).removed) == 1
+    assert (await call).ending is Outcome.SANDBOX_UNAVAILABLE
+
+
+def held() -> tuple[int, int]:
+    """How many descriptors and tasks there are."""
+    return len(list(Path("/proc/self/fd").iterdir())), len(asyncio.all_tasks())
+
+
+async def test_many_calls_leave_no_descriptor_and_no_task(room: Room) -> None:
+    await (await room.run("answer(1)")).closed
+    before = held()
+    for _ in range(5):
+        await (await room.run("answer(1)")).closed
+    await room.launcher.aclose()
+    assert held() == before
+
+
+async def test_a_flood_that_nobody_reads_does_not_hold_up_the_removal(room: Room) -> None:
+    done = await room.run("while True: os.write(1, b'y' * 60_000)")
+    before = time.monotonic()
+    await done.closed
+    assert time.monotonic() - before < 2
+    assert await room.left() == 0
+
+
+async def test_a_container_whose_broker_is_gone_ends_by_itself(room: Room) -> None:
+    container = Container(room.launcher.engine, room.plan("time.sleep(60)"))
+    await container.start()
+    assert container.alive
+    container.hang_up()
+    for _ in range(60):
+        await asyncio.sleep(0.05)
+        if not container.alive:
+            break
+    assert not container.alive
+    await container.close()
+
+
+def test_a_call_is_one_line_of_json_behind_its_length() -> None:
+    frame = CallBytes(call_id="c", arguments={"text": "two\nlines"}).frame
+    assert int.from_bytes(frame[:4], "big") == len(frame) - 4
+    assert b"\n" not in frame[4:]

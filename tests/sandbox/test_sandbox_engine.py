@@ -166,7 +166,8 @@ async def test_an_engine_lost_during_the_call_is_said_and_the_container_dies(
         proxy.cut.set()
         done = await call
         assert done.ending is Outcome.SANDBOX_UNAVAILABLE
-        assert (await done.closed).exit_code == 137
+        # Killed by us, or by the runner itself once its standard input had ended.
+        assert (await done.closed).exit_code in (0, 137)
     room.launcher.engine = real
 
 
@@ -179,5 +180,6 @@ async def test_an_engine_that_will_not_remove_leaves_it_to_the_sweep(
         done = await room.run("answer(1)")
         assert done.ending is Outcome.OK
         await done.closed
+        assert len((await room.launcher.sweep()).stuck) == 1
     room.launcher.engine = real
-    assert len(await room.launcher.sweep()) == 1
+    assert len((await room.launcher.sweep()).removed) == 1

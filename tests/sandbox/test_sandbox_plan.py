@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -68,6 +68,7 @@ def test_operators_data_cannot_take_the_runners_place() -> None:
     assert [mount.source for mount in options.mounts] == ["/opt/runner.py"]
 
 
+@settings(deadline=None)
 @given(
     memory=st.integers(32 << 20, 8 << 30),
     cpu=st.floats(0.01, 8),

@@ -94,7 +94,7 @@ REFUSED: dict[str, tuple[int, int, tuple[int, ...], int]] = {
 def errnos(in_a_room: Callable[[str], Any]) -> dict[str, int]:
     """What the kernel said to each call; all are made in one container."""
     calls = {name: (call[0 if X86_64 else 1], call[2]) for name, call in REFUSED.items()}
-    return in_a_room(f"""
+    found: dict[str, int] = in_a_room(f"""
 import ctypes
 libc, found = ctypes.CDLL(None, use_errno=True), {{}}
 for name, (number, arguments) in json.loads({json.dumps(calls)!r}).items():
@@ -103,6 +103,7 @@ for name, (number, arguments) in json.loads({json.dumps(calls)!r}).items():
     if said == 0 and name.startswith("clone"): os._exit(0)
     found[name] = ctypes.get_errno() if said == -1 else 0
 answer(found)""")
+    return found
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox_runtime.sandbox.streams import (
@@ -64,6 +64,7 @@ def test_a_tool_killed_by_a_signal() -> None:
     assert said(READY, frame(b"X", b"-9")) == [Ready(), Ended(-9)]
 
 
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(1, 200)))
 def test_how_the_bytes_are_cut_changes_nothing(cuts: list[int]) -> None:
     frames = READY + frame(b"O", b"x" * 50) + ANSWER + frame(b"X", b"0")
@@ -76,6 +77,7 @@ def test_how_the_bytes_are_cut_changes_nothing(cuts: list[int]) -> None:
     assert events == said(frames)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_events_or_one_of_two_endings(data: bytes) -> None:
     for fed in (data, piece(data), piece(READY + data)):
@@ -139,6 +141,7 @@ def test_an_overlong_answer_is_the_output_limit() -> None:
         said(READY, frame(b"V"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=6000), max_size=8))
 def test_an_excerpt_is_the_beginning_and_the_end(chunks: list[bytes]) -> None:
     excerpt, whole = Excerpt(), b"".join(chunks)
@@ -149,7 +152,12 @@ def test_an_excerpt_is_the_beginning_and_the_end(chunks: list[bytes]) -> None:
     assert excerpt.total == len(whole)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | st.text(), st.lists))
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9), st.lists, max_leaves=9
+    )
+)
 def test_what_a_tool_answered_is_what_is_read(value: Json) -> None:
     line = orjson.dumps({"result": value})
     assert said(READY, frame(b"A", line), cap=1 << 20)[1] == Answer(line, {"result": value})

@@ -48,7 +48,8 @@ ATTACKS = {
 def attacked(in_a_room: Callable[[str], Any]) -> dict[str, str]:
     """What came of each attack; all are made in one container."""
     lines = (f"found[{name!r}] = attempt(lambda: {code})" for name, (code, _) in ATTACKS.items())
-    return in_a_room("\n".join(["found = {}", *lines, "answer(found)"]))
+    found: dict[str, str] = in_a_room("\n".join(["found = {}", *lines, "answer(found)"]))
+    return found
 
 
 @pytest.mark.parametrize("name", ATTACKS)

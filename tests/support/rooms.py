@@ -69,8 +69,13 @@ class Room:
     async def run(
         self, code: str, *, arguments: Json = None, within: float = 30, **limits: object
     ) -> Finished:
+        return await self.carry_out(self.plan(code, **limits), arguments=arguments, within=within)
+
+    async def carry_out(
+        self, plan: ContainerPlan, *, arguments: Json = None, within: float = 30
+    ) -> Finished:
         return await self.launcher.run(
-            self.plan(code, **limits),
+            plan,
             CallBytes(call_id="c", arguments=arguments),
             deadline=time.monotonic() + within,
             on_event=self.hear,
