@@ -165,9 +165,7 @@ class Broker:
         """End the task; return how many calls that cancelled."""
         async with live.lock:
             if not live.task.state.closed:
-                record = TaskClosed(
-                    at=self._ledger.now(), task=live.task.state.id, subject=subject
-                )
+                record = TaskClosed(at=self._ledger.now(), task=live.task.state.id, subject=subject)
                 await self._ledger.append(live, [record]).wait()
         return await self._runs.cancel(live.running.values())
 

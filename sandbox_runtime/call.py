@@ -210,7 +210,7 @@ class Closed(Strict):
     container: str | None = None
     exit_code: int | None = None
     out_of_memory: bool = False
-    facts: dict[str, Json] = {}
+    facts: dict[str, Json] = Field(default={})
     """CPU seconds, peak memory in bytes, peak processes, bytes out."""
     log: str = ""
     """Head and tail of what the tool wrote to its log."""

@@ -250,9 +250,7 @@ def outcome(
     )
 
 
-def closed(
-    task: str, call: str, word: Closed, *, at: Micros, body: Body
-) -> CallClosed:
+def closed(task: str, call: str, word: Closed, *, at: Micros, body: Body) -> CallClosed:
     """Return the record of the engine's word on a container that is gone."""
     return CallClosed(
         at=at,

@@ -88,26 +88,20 @@ class Meaning:
 TABLE: Mapping[Reason, Meaning] = MappingProxyType(
     {
         Reason.UNAUTHENTICATED: Meaning("UNAUTHENTICATED", Retry.NEVER, Mender.OPERATOR),
-        Reason.OPENER_NOT_ALLOWED: Meaning(
-            "PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM
-        ),
+        Reason.OPENER_NOT_ALLOWED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.TASK_NOT_FOUND: Meaning("NOT_FOUND", Retry.NEVER, Mender.OPENER),
         Reason.CALL_NOT_FOUND: Meaning("NOT_FOUND", Retry.NEVER, Mender.AGENT),
         Reason.MANIFEST_NOT_FOUND: Meaning("NOT_FOUND", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.REQUEST_INVALID: Meaning("INVALID_ARGUMENT", Retry.NEVER, Mender.AGENT),
         Reason.VARIABLE_INVALID: Meaning("INVALID_ARGUMENT", Retry.NEVER, Mender.OPENER),
-        Reason.MANIFEST_INVALID: Meaning(
-            "FAILED_PRECONDITION", Retry.NEVER, Mender.PLATFORM_TEAM
-        ),
+        Reason.MANIFEST_INVALID: Meaning("FAILED_PRECONDITION", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.CALL_ID_REUSED: Meaning("ALREADY_EXISTS", Retry.NEVER, Mender.AGENT),
         Reason.TASK_CLOSED: Meaning("FAILED_PRECONDITION", Retry.NEVER, Mender.OPENER),
         Reason.TASK_EXPIRED: Meaning("FAILED_PRECONDITION", Retry.NEVER, Mender.OPENER),
         Reason.TOOL_NOT_GRANTED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.ARGUMENT_UNKNOWN: Meaning("INVALID_ARGUMENT", Retry.NEVER, Mender.AGENT),
         Reason.ARGUMENT_MISSING: Meaning("INVALID_ARGUMENT", Retry.NEVER, Mender.AGENT),
-        Reason.ARGUMENT_NOT_NAMED: Meaning(
-            "PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM
-        ),
+        Reason.ARGUMENT_NOT_NAMED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.ARGUMENT_NOT_ALLOWED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.AGENT),
         Reason.CHECK_ABORTED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.AGENT),
         Reason.CALLS_SPENT: Meaning("RESOURCE_EXHAUSTED", Retry.NEVER, Mender.OPENER),

@@ -73,9 +73,7 @@ class Evidence(Protocol):
         """Return the keyed digest of `data` under the task's key."""
         ...
 
-    def enqueue(
-        self, leaves: Sequence[bytes], bodies: Sequence[Sealed], *, urgent: bool
-    ) -> Ticket:
+    def enqueue(self, leaves: Sequence[bytes], bodies: Sequence[Sealed], *, urgent: bool) -> Ticket:
         """Take the next places in the log; bodies become durable before leaves.
 
         `urgent` is for what ends something begun: it has a reserve on a nearly full disk.

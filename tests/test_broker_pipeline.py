@@ -191,8 +191,10 @@ async def test_two_callers_racing_for_the_last_call_of_a_grant_get_one(tmp_path:
         (b"{}", Outcome.INVALID_ANSWER),
         (b"not json", Outcome.INVALID_ANSWER),
         (b'{"result": {"x": "' + b"a" * 2000 + b'"}}', Outcome.RESULT_REFUSED),
-        (b'{"result": {}, "artifacts": [{"name":"a","type":"image/png","data":""}]}',
-         Outcome.INVALID_ANSWER),
+        (
+            b'{"result": {}, "artifacts": [{"name":"a","type":"image/png","data":""}]}',
+            Outcome.INVALID_ANSWER,
+        ),
         (b'{"error": {"code": "gone", "message": "no"}}', Outcome.TOOL_ERROR),
     ],
 )

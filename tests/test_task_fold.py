@@ -122,5 +122,5 @@ def test_a_record_survives_its_way_to_the_log_and_back() -> None:
 
 
 def test_folding_what_the_log_holds_gives_the_same_state() -> None:
-    story = [decided("c-1"), intent("c-1"), outcome("c-1"), refused("c-2")]
+    story: list[records.Record] = [decided("c-1"), intent("c-1"), outcome("c-1"), refused("c-2")]
     assert fold(*story) == fold(*(records.parse(records.leaf(entry)) for entry in story))

@@ -45,7 +45,9 @@ def admit(
     if lifetime is None:
         return spec.lifetime.default
     if not timedelta(0) < lifetime <= spec.lifetime.max:
-        problem = f"the lifetime is not above 0 s and at most {spec.lifetime.max.total_seconds():g} s"
+        problem = (
+            f"the lifetime is not above 0 s and at most {spec.lifetime.max.total_seconds():g} s"
+        )
         raise Refusal(problem, reason=Reason.REQUEST_INVALID)
     return lifetime
 

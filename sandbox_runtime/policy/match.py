@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandbox_runtime.call import ProposedCall, Rule
-    from sandbox_runtime.manifests.effective import ArgumentRule
     from sandbox_runtime.manifests.catalogue import LoadedTool
+    from sandbox_runtime.manifests.effective import ArgumentRule
     from sandbox_runtime.manifests.model import Grant
     from sandbox_runtime.records import Micros
     from sandbox_runtime.strict import Json
@@ -44,7 +44,9 @@ def match(task: OpenTask, call: ProposedCall, now: Micros) -> Candidate | Refuse
     """
     if (dead := lives(task, now)) is not None:  # 1
         return dead
-    grants = [(i, g) for i, g in enumerate(task.manifest.manifest.spec.grants) if g.tool == call.tool]
+    grants = [
+        (i, g) for i, g in enumerate(task.manifest.manifest.spec.grants) if g.tool == call.tool
+    ]
     if not grants:  # 2
         return _not_granted(task)
     tool = task.tools[call.tool]
@@ -55,7 +57,9 @@ def match(task: OpenTask, call: ProposedCall, now: Micros) -> Candidate | Refuse
     if (misfit := _misfit(tool, arguments, grants[0][0])) is not None:  # 4
         return misfit
     filled = {**_defaults(tool), **arguments}
-    attempts = [_attempt(task, tool, i, grant) for i, grant in grants if _names(tool, grant, arguments)]
+    attempts = [
+        _attempt(task, tool, i, grant) for i, grant in grants if _names(tool, grant, arguments)
+    ]
     if not attempts:  # 5
         return _unnamed(tool, grants, arguments)
     return Candidate(call=call, tool=tool, arguments=filled, attempts=tuple(attempts))

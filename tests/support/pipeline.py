@@ -159,9 +159,7 @@ async def on_stage(
         new_secret=lambda: "secret",
     )
     try:
-        yield Stage(
-            state=state, broker=broker, ledger=ledger, sandbox=sandbox, runs=runs, log=log
-        )
+        yield Stage(state=state, broker=broker, ledger=ledger, sandbox=sandbox, runs=runs, log=log)
         await runs.closed()
     finally:
         await log.close()
