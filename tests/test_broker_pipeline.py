@@ -31,6 +31,10 @@ def state_of(live: Live) -> object:
     return live.task.state
 
 
+def contents(root: Path) -> list[bytes]:
+    return [path.read_bytes() for path in root.rglob("*") if path.is_file()]
+
+
 async def refusal(awaitable: object) -> Refusal:
     with pytest.raises(Refusal) as caught:
         await awaitable  # type: ignore[misc]
@@ -75,7 +79,7 @@ async def test_what_the_model_wrote_stands_in_no_leaf(tmp_path: Path) -> None:
     async with on_stage(tmp_path) as stage:
         live = await stage.open_task(friend="Marguerite")
         await stage.broker.call_tool(live, propose('{"name": "Marguerite", "note": "s3cr3t"}'))
-    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    files = contents(tmp_path)
     assert files
     for secret in (b"Marguerite", b"s3cr3t", b"hello"):
         assert not any(secret in content for content in files)

@@ -65,9 +65,8 @@ def read_answer(text: bytes, tool: Tool) -> ToolAnswer | Invalid:
     `artifacts` may stand, each of a type and size that the tool's manifest names.
     """
     try:
-        value = json_text.parse(
-            text, max_bytes=tool.spec.sandbox.output, max_depth=MAX_ANSWER_DEPTH
-        )
+        most = tool.spec.sandbox.output
+        value = json_text.parse(text, max_bytes=most, max_depth=MAX_ANSWER_DEPTH)
         answer = _Answer.model_validate_json(json_text.canonical(value))
     except (Objection, ValidationError):
         return Invalid("the tool's answer is not of the contract's shape")

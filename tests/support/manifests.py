@@ -71,7 +71,7 @@ def opened(**changes: object) -> TaskOpened:
         manifest_digest="sha256:0",
         tree_digest="sha256:0",
         subject="agent:tests",
-        token_mac="0",
+        token_mac="0",  # noqa: S106 - of no token
         expires_at=NOW + 15 * MINUTE,
         prompt=("typed",),
         body=BODY,
