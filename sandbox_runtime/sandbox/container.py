@@ -106,6 +106,7 @@ class Container:
         self._creation: asyncio.Task[str] | None = None
         self._attached: Attached | None = None
         self._pidfd: int | None = None
+        self._given = False
 
     async def start(self) -> None:
         """Bring it up to where it may take a call, or raise `SandboxUnavailable`."""
@@ -184,8 +185,11 @@ class Container:
         return None
 
     def _give(self, call: CallBytes) -> None:
-        if self._attached is not None:
-            self._attached.writer.write(call.frame)
+        """Send the call in: to walls that were read back, and never a second one."""
+        if self._attached is None or not self.walls or self._given:
+            raise SandboxUnavailable("a container takes one call, behind walls that were read")
+        self._given = True
+        self._attached.writer.write(call.frame)
 
     async def _listen(self, on_event: Callable[[Event], None]) -> None:
         """Pass on what the tool says until its answer is whole or it has ended."""

@@ -97,7 +97,7 @@ class Runner:
         self.handlers: dict[int, Callable[[], object]] = {}
         self.incoming = bytearray()
         self.called = False
-        self.pending = b""
+        self.pending = memoryview(b"")
         self.line = bytearray()
         self.wake, wakened = os.pipe()
         for end in (self.wake, wakened):
@@ -141,7 +141,7 @@ class Runner:
         size = int.from_bytes(self.incoming[:HEAD], "big")
         if not self.called and HEAD + size <= len(self.incoming):
             self.called = True
-            self.pending = bytes(self.incoming[HEAD : HEAD + size]) + b"\n"
+            self.pending = memoryview(bytes(self.incoming[HEAD : HEAD + size]) + b"\n")
             self.watch(self.stdin, self.on_room, POLLOUT)
 
     def on_room(self) -> None:
@@ -149,7 +149,7 @@ class Runner:
         try:
             self.pending = self.pending[os.write(self.stdin, self.pending) :]
         except BrokenPipeError:
-            self.pending = b""
+            self.pending = memoryview(b"")
         if not self.pending:
             self.drop(self.stdin)
 

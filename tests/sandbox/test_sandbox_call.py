@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox_runtime.call import Outcome
+from sandbox_runtime.errors import SandboxUnavailable
 from sandbox_runtime.sandbox.container import Container
 from sandbox_runtime.sandbox.launcher import CallBytes, DeadlinePassed, Swept
 from sandbox_runtime.sandbox.streams import Answer, Log, Progress, Ready
@@ -231,6 +232,23 @@ async def test_a_container_whose_broker_is_gone_ends_by_itself(room: Room) -> No
             break
     assert not container.alive
     await container.close()
+
+
+async def test_a_container_takes_no_second_call(room: Room) -> None:
+    container = Container(room.launcher.engine, room.plan("answer(1)"))
+    call, until = CallBytes(call_id="c", arguments={}), time.monotonic() + 10
+    await container.start()
+    assert await container.converse(call, until=until, on_event=room.hear) is None
+    with pytest.raises(SandboxUnavailable, match="one call"):
+        await container.converse(call, until=until, on_event=room.hear)
+    await container.close()
+
+
+async def test_a_container_takes_no_call_before_its_walls_are_read(room: Room) -> None:
+    container = Container(room.launcher.engine, room.plan("answer(1)"))
+    call = CallBytes(call_id="c", arguments={})
+    with pytest.raises(SandboxUnavailable, match="walls"):
+        await container.converse(call, until=time.monotonic() + 1, on_event=room.hear)
 
 
 def test_a_call_is_one_line_of_json_behind_its_length() -> None:
