@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from sqlglot import Dialect
-    from sqlglot.tokens import TokenType
+    from sqlglot.tokenizer_core import TokenType
 
 DialectName = Literal["sqlite"]
 """The engines that are supported. A manifest that names another does not load."""

@@ -234,6 +234,11 @@ def _star(node: exp.Expr, _settings: SqlSettings) -> None:
         raise _refused(node, "sql.node_not_allowed", "`*` stands only after SELECT and in count(*)")
 
 
+def _select(node: exp.Expr, _settings: SqlSettings) -> None:
+    if not node.expressions:
+        raise _refused(node, "sql.parse", "nothing is selected")
+
+
 def _literal(node: exp.Expr, _settings: SqlSettings) -> None:
     if not node.is_string and not _NUMBER.fullmatch(node.this):
         raise _refused(node, "sql.node_not_allowed", "this number cannot be read")
@@ -305,6 +310,7 @@ _RULES: Mapping[type[exp.Expr], Callable[[exp.Expr, SqlSettings], None]] = Mappi
         exp.Limit: _rows,
         exp.Literal: _literal,
         exp.Offset: _rows,
+        exp.Select: _select,
         exp.Star: _star,
         exp.Subquery: _subquery,
         exp.Table: _table,

@@ -55,7 +55,21 @@ def parse(text: str, engine: SqlDialect) -> exp.Expr:
     ]
     if len(statements) != 1:
         raise Objection("sql.not_one_statement", f"there are {len(statements)} statements, not one")
-    return statements[0]
+    return _left_to_right(statements[0])
+
+
+def _left_to_right(root: exp.Expr) -> exp.Expr:
+    """Take out the parentheses that the parser writes where INTERSECT follows another.
+
+    Its other dialects need them. SQLite takes compounds from left to right, and knows no
+    parentheses there.
+    """
+    for compound in list(root.find_all(exp.SetOperation)):
+        inner = compound.this
+        if isinstance(inner, exp.Subquery) and isinstance(inner.this, exp.SetOperation):
+            if not any(held for slot, held in inner.args.items() if slot != "this"):
+                inner.replace(inner.this)
+    return root
 
 
 def printed(root: exp.Expr, engine: SqlDialect, *, quoted: bool = True) -> str:
