@@ -1,0 +1,126 @@
+"""What the README shows works as shown."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copytree
+from typing import TYPE_CHECKING
+
+from sandbox_runtime.manifests.loader import load_tree
+from sandbox_runtime.server.settings import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+COMMAND = Path(sys.executable).with_name("sandbox-broker")
+
+
+def block(language: str, holding: str) -> str:
+    """Return the README's one block in `language` that holds a text."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+    (found,) = [one for one in blocks if holding in one]
+    assert isinstance(found, str)
+    return found
+
+
+def run(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own command
+        [COMMAND, *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_tool_it_shows_builds_and_answers(tmp_path: Path) -> None:
+    folder = tmp_path / "tool_manifests" / "word_count"
+    folder.mkdir(parents=True)
+    (folder / "tool.yaml").write_text(block("yaml", "word_count"))
+    (folder / "main.py").write_text(block("python", "word_count/main.py"))
+    built = run("tool", "build", cwd=tmp_path)
+    assert built.returncode == 0, built.stderr
+    shown = block("console", "tool try word_count")
+    arguments = re.search(r"tool try word_count '(.*)'", shown)
+    assert arguments is not None
+    tried = run("tool", "try", "word_count", arguments[1], "--json", cwd=tmp_path)
+    assert json.loads(tried.stdout)["result"]["result"] == "3", tried.stderr
+
+
+def test_the_task_it_shows_loads_beside_the_shipped_tools(tmp_path: Path) -> None:
+    tree = copytree(ROOT / "tool_manifests", tmp_path / "tool_manifests")
+    (tree / "tasks" / "monthly-delay-report.yaml").write_text(block("yaml", "kind: Task"))
+    assert set(load_tree(tree).tasks) == {"monthly-delay-report"}
+
+
+def test_the_mistake_it_shows_is_told_in_these_words(tmp_path: Path) -> None:
+    tree = copytree(ROOT / "tool_manifests", tmp_path / "tool_manifests")
+    task = tree / "tasks" / "monthly-delay-report.yaml"
+    task.write_text(task.read_text().replace("max_calls: 6", "max_cals: 6"))
+    checked = run("manifest", "check", cwd=tmp_path)
+    assert checked.returncode == 1
+    assert checked.stderr.strip() in block("console", "manifest check")
+
+
+def test_the_settings_it_shows_are_settings(tmp_path: Path) -> None:
+    shown = block("yaml", "state_dir").replace("group: agents", "group: root")
+    data = tmp_path / "flights.db"
+    data.touch()
+    settings = parse("broker.yaml", shown.replace("/srv/flights.db", str(data)))
+    assert settings.subjects() == {990: "agent:reporting"}
+
+
+def test_the_client_it_shows_gets_an_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    socket = "unix:/run/sandbox-broker/broker.sock"
+    shown = block("python", "CallRefused")
+    assert socket in shown
+    with serving(tmp_path) as address:
+        exec(shown.replace(socket, address), {})  # noqa: S102 - the README's own words
+    answer = {"columns": ["month", "AVG(dep_delay)"], "rows": [[1, 4.0]]}
+    assert capsys.readouterr().out == f"OK {answer}\n"
+
+
+@contextmanager
+def serving(tmp_path: Path) -> Iterator[str]:
+    """Serve the shipped manifests on a small database; yield the broker's address."""
+    flights = tmp_path / "flights.db"
+    with sqlite3.connect(flights) as database:
+        columns = "year month day sched_dep_time dep_time dep_delay arr_delay carrier flight"
+        names = [*columns.split(), "origin", "dest", "air_time", "distance"]
+        database.execute(f"CREATE TABLE flights ({', '.join(names)})")
+        insert = "INSERT INTO flights (month, dep_delay, origin) VALUES (?, ?, ?)"
+        database.executemany(insert, [(1, 3, "JFK"), (1, 5, "JFK"), (1, 500, "LGA")])
+    database.close()
+    flights.chmod(0o644)
+    settings = {
+        "state_dir": str(tmp_path / "state"),
+        "manifests": str(ROOT / "tool_manifests"),
+        "listen": {"socket": str(tmp_path / "broker.sock")},
+        "data": {"flights": str(flights)},
+        "validators": {"first_uid": 64400},
+    }
+    (tmp_path / "broker.yaml").write_text(json.dumps(settings))
+    with (tmp_path / "broker.log").open("wb") as diagnostics:
+        broker = subprocess.Popen(  # noqa: S603 - our own command
+            [COMMAND, "serve", "--config", tmp_path / "broker.yaml", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=diagnostics,
+            text=True,
+        )
+    assert broker.stdout is not None
+    try:
+        assert broker.stdout.readline() == "{\n", (tmp_path / "broker.log").read_text()
+        yield f"unix:{tmp_path / 'broker.sock'}"
+    finally:
+        broker.send_signal(signal.SIGTERM)
+        assert broker.wait(30) == 0
+        broker.stdout.close()
