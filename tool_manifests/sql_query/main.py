@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import time
 
-SECONDS, ROWS, BYTES = 8, 10_000, 768 << 10
+SECONDS, ROWS, BYTES = 5, 10_000, 768 << 10
 ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 ERRORS = {
     "SQLITE_AUTH": ("not_allowed", "the database refuses a part of the statement"),
