@@ -41,11 +41,11 @@ class Attempts:
         """Record what was counted since the last time, if anything. Raises nothing."""
         if not self._counted:
             return
-        counted, self._counted = self._counted, Counter()
+        since, counted, self._counted = self._since, self._counted, Counter()
         record = AuthRefused(
             at=self._ledger.now(),
             count=counted.total(),
-            since=self._since,
+            since=since,
             reasons=dict(sorted(counted.items())),
         )
         _log.warning("auth_refused", count=record.count, reasons=record.reasons)
@@ -53,6 +53,7 @@ class Attempts:
             await self._ledger.note(record)
         except EvidenceUnavailable:
             self._counted.update(counted)
+            self._since = since
 
     async def keep_flushing(self, interval: float) -> None:
         """Record every `interval` seconds until cancelled."""

@@ -6,6 +6,7 @@ Law: a server is made of one door and everything behind it: authentication first
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
@@ -18,7 +19,6 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from sandbox_runtime.client.sending import MAX_ANSWER
 from sandbox_runtime.server.identity import Authentication, Bearer, Reserved
 from sandbox_runtime.server.peers import Porch
 from sandbox_runtime.server.rpc import BrokerRpc
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["BrokerService"].full_name
 MAX_REQUEST: Final = 4 << 20
+MAX_ANSWER: Final = 96 << 20
+"""A result, and its artifacts; the client takes as much."""
 MAX_AT_ONCE: Final = 256
 """Requests of one subject in progress."""
 
@@ -100,8 +102,7 @@ class Listeners:
         """Hang up after answers in progress have had `grace` seconds."""
         for path in self._paths:
             path.unlink(missing_ok=True)
-        for server in self._servers:
-            await server.stop(grace)
+        await asyncio.gather(*(server.stop(grace) for server in self._servers))
         if self._porch is not None:
             await self._porch.close()
 

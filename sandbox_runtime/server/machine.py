@@ -68,7 +68,7 @@ async def machine(settings: Settings, tree: Catalogue, broker_id: str) -> AsyncI
     async with AsyncExitStack() as stack:
         launcher = await Launcher.open(Path(settings.engine), broker_id)
         stack.push_async_callback(launcher.aclose)
-        await launcher.sweep()
+        await _sweep(launcher)
         stack.enter_context(beside(_keep_sweeping(launcher, settings.sweep_every.total_seconds())))
         validators = Validators(_limits(settings))
         await validators.start()
@@ -97,10 +97,15 @@ async def _keep_sweeping(launcher: Launcher, interval: float) -> None:
     while True:
         await asyncio.sleep(interval)
         try:
-            if strays := await launcher.sweep():
-                _log.warning("strays_removed", count=len(strays))
+            await _sweep(launcher)
         except SandboxUnavailable as error:
             _log.error("sweep_failed", cause=str(error))
+
+
+async def _sweep(launcher: Launcher) -> None:
+    swept = await launcher.sweep()
+    if swept.removed or swept.stuck:
+        _log.warning("strays", removed=len(swept.removed), stuck=swept.stuck)
 
 
 def _sourced(tree: Catalogue, data: Collection[str]) -> None:

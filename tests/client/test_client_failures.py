@@ -13,11 +13,12 @@ from sandbox_runtime.client import (
     CallCancelled,
     CallRefused,
     DeadlineExceeded,
+    sending,
 )
 from sandbox_runtime.client.reading import DETAILS, failure
 from sandbox_runtime.client.sending import Patience, credentials, target
 from sandbox_runtime.errors import TABLE, Mender, Reason, Refusal, Retry
-from sandbox_runtime.server import status
+from sandbox_runtime.server import listening, status
 from sandbox_runtime.server.rates import RateLimited
 
 
@@ -106,6 +107,10 @@ def test_credentials_go_to_loopback_or_a_unix_socket_only(address: str) -> None:
 @pytest.mark.parametrize("address", ["unix:/run/b.sock", "127.0.0.1:7443", "[::1]:7443"])
 def test_what_is_local_is_taken(address: str) -> None:
     assert target(address) == address
+
+
+def test_the_client_takes_every_answer_that_a_broker_sends() -> None:
+    assert sending.MAX_ANSWER >= listening.MAX_ANSWER
 
 
 def test_each_credential_has_its_own_key() -> None:
