@@ -44,9 +44,9 @@ CREATE VIEW gossip AS SELECT body FROM secret;
 CREATE TEMP TABLE scratch (id INTEGER, body TEXT);
 """
 
-_READABLE: Final = {
-    ("orders", column) for column in ("", "id", "total", "month", "tenant_id")
-} | {("items", column) for column in ("", "id", "order_id", "name")}
+_READABLE: Final = {("orders", column) for column in ("", "id", "total", "month", "tenant_id")} | {
+    ("items", column) for column in ("", "id", "order_id", "name")
+}
 
 
 @dataclass(slots=True)

@@ -1,5 +1,7 @@
 """Statements that are meant to cost: refused or answered soon, and never a crash."""
 
+# ruff: noqa: S608 - statements are put together here to be attacked or judged
+
 from __future__ import annotations
 
 import sys

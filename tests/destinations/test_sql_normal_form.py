@@ -1,5 +1,7 @@
 """What an accepted statement is turned into, and that it still means the same."""
 
+# ruff: noqa: S608 - statements are put together here to be attacked or judged
+
 from __future__ import annotations
 
 import pytest
@@ -44,14 +46,14 @@ HONEST = [
     "WITH a AS (SELECT id FROM orders), b(n) AS (SELECT id FROM a) SELECT n FROM b",
     "WITH a AS (SELECT 1 AS x) SELECT * FROM (WITH a AS (SELECT 2 AS y) SELECT y FROM a), a",
     "SELECT CASE WHEN total > 100 THEN 'a' ELSE NULL END, iif(id > 3, 1, 0) FROM orders",
-    "SELECT id IS NOT NULL = 1, NOT id IS NULL, id NOT IN (1, 2), id NOT BETWEEN 2 AND 3, -id "
-    "FROM orders",
+    "SELECT id IS NOT NULL = 1, NOT id IS NULL, id NOT IN (1, 2), -id FROM orders",
+    "SELECT id FROM orders WHERE id NOT BETWEEN 2 AND 3",
     "SELECT id FROM orders WHERE month NOT LIKE '2026!_%' ESCAPE '!' OR month GLOB '2026*'",
     "SELECT 7 / 2, 7.0 / 2, 7 % 4, 1 << 3, ~5, 6 & 3, 6 | 3, 'a' || 'b' || 1, 1 + 2 * 3 - (4 - 5)",
     "SELECT CAST('12abc' AS INTEGER), CAST('1.50' AS NUMERIC), CAST(7 AS TEXT), CAST(1 AS REAL)",
     "SELECT id IS month, id IS NOT 3, NULL IS NULL, id == 3, id <> 3, id != 3 FROM orders",
-    "SELECT rank() OVER (PARTITION BY month ORDER BY total DESC), lag(id, 1) OVER w FROM orders "
-    "WINDOW w AS (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
+    "SELECT rank() OVER (PARTITION BY month ORDER BY total DESC) FROM orders",
+    "SELECT sum(id) OVER w FROM orders WINDOW w AS (ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
     "SELECT group_concat(DISTINCT month), count(DISTINCT total), total(id) FROM orders",
     "SELECT date('2026-01-31', '+1 month'), strftime('%Y', month || '-01') FROM orders",
     "SELECT DISTINCT month FROM orders ORDER BY 1",
@@ -124,18 +126,19 @@ def test_a_count_reads_a_table_and_no_column() -> None:
     assert (facts["tables"], facts["columns"]) == (["items"], {"items": []})
 
 
-WORDS = st.sampled_from(
-    """
+VOCABULARY = """
     SELECT FROM WHERE orders items id total month tenant_id secret name * ( ) , . ; = < > + -
     || AND OR NOT IN IS NULL LIKE BETWEEN CASE WHEN THEN ELSE END AS JOIN LEFT NATURAL USING ON
     GROUP BY ORDER HAVING LIMIT OFFSET UNION ALL EXCEPT WITH a b count( max( abs( OVER (SELECT
     'x' "id" "x" [id] `id` 1 2.5 -- /* */ ? :x EXISTS DISTINCT COLLATE NOCASE CAST( INTEGER
-    """.split()
-)
+"""
+WORDS = st.sampled_from(VOCABULARY.split())
 STATEMENTS = st.one_of(
     st.text(max_size=200),
     st.lists(WORDS, max_size=40).map(" ".join),
-    st.lists(WORDS, max_size=30).map(lambda words: "SELECT id FROM orders WHERE " + " ".join(words)),
+    st.lists(WORDS, max_size=30).map(
+        lambda words: "SELECT id FROM orders WHERE " + " ".join(words)
+    ),
     st.lists(WORDS, max_size=30).map(lambda words: "SELECT " + " ".join(words) + " FROM orders"),
 )
 
@@ -146,7 +149,7 @@ def test_any_text_is_accepted_or_objected_to_and_what_is_accepted_stays(statemen
     try:
         normal = Sql().normalise(statement, _settings())
     except Objection as objection:
-        assert objection.code.startswith("sql.")
+        assert objection.code.startswith("sql.")  # noqa: PT017 - either end is right
         return
     assert Sql().normalise(normal, _settings()) == normal
     accepted = registry.check("sql", statement, OPEN)

@@ -61,7 +61,7 @@ def test_without_tables_nothing_is_readable() -> None:
 
 
 def test_a_grant_adds_tables_to_a_tool_that_leaves_them_open() -> None:
-    grant: Json = {"tables": {"orders": {"columns": ["id"]}}}
+    grant: dict[str, Json] = {"tables": {"orders": {"columns": ["id"]}}}
     assert registry.narrow("sql", TOOL, grant) == {
         "dialect": "sqlite",
         "statements": ["select"],
@@ -123,7 +123,8 @@ def test_a_tool_without_a_dialect_cannot_be_granted() -> None:
 
 
 def test_only_the_functions_that_are_listed_may_be_called() -> None:
-    assert registry.check("sql", "SELECT COUNT(*) FROM orders", LISTING)
+    accepted = registry.check("sql", "SELECT COUNT(*) FROM orders", LISTING)
+    assert "COUNT(*)" in str(accepted.value)
     with pytest.raises(Objection) as refused:
         registry.check("sql", "SELECT max(id) FROM orders", LISTING)
     assert refused.value.hint == "allowed: count, sum"

@@ -67,6 +67,8 @@ def cleaned(text: str) -> tuple[str, Counter[str]]:
     """Return `text` without what cannot be seen, and how much of each class went out."""
     out: list[str] = []
     counts: Counter[str] = Counter()
+    if text.isascii() and text.isprintable():
+        return text, counts
     end = 0
     for match in _SUSPECT.finditer(text):
         _append(out, text[end : match.start()])

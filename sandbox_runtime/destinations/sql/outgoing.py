@@ -34,15 +34,19 @@ _END: Final = Token("sign", ";", 0)
 
 
 def same(one: exp.Expr, other: exp.Expr) -> bool:
-    """Whether two trees are equal, letter by letter. Comments and places do not count."""
+    """Whether two trees are equal, letter by letter. Comments and places do not count.
+
+    A slot that is empty, false or missing says the same.
+    """
     waiting: list[tuple[object, object]] = [(one, other)]
     while waiting:
         left, right = waiting.pop()
         if isinstance(left, exp.Expr) and isinstance(right, exp.Expr):
-            mine, yours = _parts(left), _parts(right)
-            if type(left) is not type(right) or mine.keys() != yours.keys():
+            if type(left) is not type(right):
                 return False
-            waiting.extend((mine[slot], yours[slot]) for slot in mine)
+            mine, yours = left.args, right.args
+            slots = mine if mine.keys() == yours.keys() else mine.keys() | yours.keys()
+            waiting.extend((mine.get(slot) or None, yours.get(slot) or None) for slot in slots)
         elif isinstance(left, list) and isinstance(right, list):
             if len(left) != len(right):
                 return False
@@ -72,14 +76,6 @@ def unconfirmed() -> Objection:
         "the statement cannot be written so that its meaning is certain",
         hint="write it more simply",
     )
-
-
-def _parts(node: exp.Expr) -> dict[str, object]:
-    return {
-        slot: held
-        for slot, held in node.args.items()
-        if not (held is None or held is False or held == [])
-    }
 
 
 def _is_plain(token: Token) -> bool:

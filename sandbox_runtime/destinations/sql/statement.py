@@ -65,11 +65,15 @@ def _left_to_right(root: exp.Expr) -> exp.Expr:
     parentheses there.
     """
     for compound in list(root.find_all(exp.SetOperation)):
-        inner = compound.this
-        if isinstance(inner, exp.Subquery) and isinstance(inner.this, exp.SetOperation):
-            if not any(held for slot, held in inner.args.items() if slot != "this"):
-                inner.replace(inner.this)
+        if _is_bare_compound(compound.this):
+            compound.set("this", compound.this.this)
     return root
+
+
+def _is_bare_compound(node: exp.Expr) -> bool:
+    """Whether a compound stands in parentheses to which nothing else belongs."""
+    rest = [held for slot, held in node.args.items() if slot != "this" and held]
+    return isinstance(node, exp.Subquery) and isinstance(node.this, exp.SetOperation) and not rest
 
 
 def printed(root: exp.Expr, engine: SqlDialect, *, quoted: bool = True) -> str:
