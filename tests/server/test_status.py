@@ -44,9 +44,9 @@ def test_the_rule_that_decided_is_not_told() -> None:
 def test_diagnostics_tell_our_own_words_and_no_library_s() -> None:
     try:
         try:
-            raise KeyError("a value of the caller's")
+            dict[str, int]()["a value of the caller's"]
         except KeyError as error:
-            raise Fault("the log holds a call twice") from error  # noqa: TRY301 - told below
+            raise Fault("the log holds a call twice") from error
     except Fault as fault:
         told = incidents.described(fault)
     assert "the log holds a call twice" in str(told)
