@@ -109,9 +109,13 @@ class Runs:
         await asyncio.gather(*(call.end for call in calls), return_exceptions=True)
         return len(calls)
 
-    async def closed(self) -> None:
-        """Return when the engine has had its last word on every container."""
-        await asyncio.gather(*self._closing, return_exceptions=True)
+    async def closed(self, patience: float = 10.0) -> None:
+        """Return when the engine has had its last word on every container.
+
+        No later than `patience` seconds: a word that never comes keeps nobody from stopping.
+        """
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=patience)
 
     async def end_unknown(self, live: Live, call_id: str) -> None:
         """Record that nobody knows how a call ended. It pays all that it had set aside."""

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from sandbox_runtime.strict import Json
 
 CHUNK = 1 << 16
+LAST_WORD = 5.0
+"""Seconds that the engine has to say how a killed container ended. It is removed then."""
 
 
 class WallsDiffer(SandboxUnavailable):
@@ -242,9 +244,10 @@ class Container:
         if self._pidfd is None:
             return Closed()
         try:
-            await self.engine.wait(self.id)
-            state = await self.engine.inspect(self.id)
-        except SandboxUnavailable:
+            async with asyncio.timeout(LAST_WORD):
+                await self.engine.wait(self.id)
+                state = await self.engine.inspect(self.id)
+        except (SandboxUnavailable, TimeoutError):
             return Closed()
         return Closed(exit_code=state.exit_code, oom_killed=state.oom_killed)
 
