@@ -42,7 +42,7 @@ class _OutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     OUTCOME_PIDS_LIMIT: _Outcome.ValueType  # 5
     """The tool ran out of its processes."""
     OUTCOME_TIMEOUT: _Outcome.ValueType  # 6
-    """The tool ran out of its wall time, or of the caller's deadline."""
+    """The tool ran out of its wall time."""
     OUTCOME_OUTPUT_LIMIT: _Outcome.ValueType  # 7
     """The tool wrote more than it may."""
     OUTCOME_INVALID_ANSWER: _Outcome.ValueType  # 8
@@ -50,7 +50,7 @@ class _OutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     OUTCOME_RESULT_REFUSED: _Outcome.ValueType  # 9
     """The tool answered, and its answer may not go where it was to go."""
     OUTCOME_CANCELLED: _Outcome.ValueType  # 10
-    """The caller cancelled, or the task was closed."""
+    """The caller cancelled or went away, its deadline passed, or the task was closed."""
     OUTCOME_SANDBOX_UNAVAILABLE: _Outcome.ValueType  # 11
     """The container could not be had as planned; nothing of the call ran."""
     OUTCOME_UNKNOWN: _Outcome.ValueType  # 12
@@ -72,7 +72,7 @@ OUTCOME_OUT_OF_MEMORY: Outcome.ValueType  # 4
 OUTCOME_PIDS_LIMIT: Outcome.ValueType  # 5
 """The tool ran out of its processes."""
 OUTCOME_TIMEOUT: Outcome.ValueType  # 6
-"""The tool ran out of its wall time, or of the caller's deadline."""
+"""The tool ran out of its wall time."""
 OUTCOME_OUTPUT_LIMIT: Outcome.ValueType  # 7
 """The tool wrote more than it may."""
 OUTCOME_INVALID_ANSWER: Outcome.ValueType  # 8
@@ -80,7 +80,7 @@ OUTCOME_INVALID_ANSWER: Outcome.ValueType  # 8
 OUTCOME_RESULT_REFUSED: Outcome.ValueType  # 9
 """The tool answered, and its answer may not go where it was to go."""
 OUTCOME_CANCELLED: Outcome.ValueType  # 10
-"""The caller cancelled, or the task was closed."""
+"""The caller cancelled or went away, its deadline passed, or the task was closed."""
 OUTCOME_SANDBOX_UNAVAILABLE: Outcome.ValueType  # 11
 """The container could not be had as planned; nothing of the call ran."""
 OUTCOME_UNKNOWN: Outcome.ValueType  # 12
