@@ -152,8 +152,12 @@ def _load(text: str, flaws: list[_Flaw]) -> Json:
 
 
 def _twice(pairs: list[tuple[str, Json]]) -> str:
-    keys = [key for key, _ in pairs]
-    return next(key for place, key in enumerate(keys) if key in keys[:place])
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise ValueError("every key stands once")
 
 
 def _refuse_first_flaw(value: Json) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -109,6 +110,16 @@ def test_any_bytes_are_a_value_or_objected_to(text: bytes) -> None:
         assert objection.code.startswith("json.")  # noqa: PT017 - either end is right
     else:
         assert json.loads(text) == value
+
+
+def test_the_key_that_stands_twice_among_many_is_found_in_linear_time() -> None:
+    keys = [f"{number:05x}" for number in range(100_000)]
+    text = "{" + ",".join(f'"{key}":1' for key in [*keys, keys[-1]]) + "}"
+    before = time.process_time()
+    with pytest.raises(Objection) as caught:
+        json_text.parse(text.encode(), max_bytes=2_000_000, max_depth=8)
+    assert (caught.value.code, caught.value.subject) == ("json.duplicate_key", keys[-1])
+    assert time.process_time() - before < 10  # a comparison of each with each takes minutes
 
 
 def test_keys_are_sorted_and_nothing_is_spaced() -> None:
