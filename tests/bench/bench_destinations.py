@@ -88,9 +88,11 @@ def _model_text() -> Measure:
 
 
 def _times(tasks: Sequence[Callable[[], object]]) -> list[float]:
-    """Return the seconds that each task took, after one round for warming up."""
-    for task in tasks[: len(tasks) // 4]:
-        task()
+    """Return the seconds that each task took, in the quietest of three rounds."""
+    return min((_round(tasks) for _ in range(3)), key=statistics.median)
+
+
+def _round(tasks: Sequence[Callable[[], object]]) -> list[float]:
     times = []
     for task in tasks:
         started = time.perf_counter()

@@ -1,9 +1,10 @@
 """What may the database see of the tables, and how much may it answer?
 
-Law: no name of the statement reaches a table but through a subquery that shows the visible
-columns of the rows that exist. A table with a row filter is fenced, besides: its LIMIT
-keeps the database from running the statement's own expressions on rows that the filter
-takes out (they could fail, or take long, and tell).
+Law: no name of the statement reaches a table but through a subquery that shows, of the
+visible columns, those that the statement names, and of the rows those that exist. A table
+with a row filter is fenced, besides: its LIMIT keeps the database from running the
+statement's own expressions on rows that the filter takes out (they could fail, or take
+long, and tell).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlglot import exp
 
 from sandbox_runtime.destinations.sql.columns import name
 from sandbox_runtime.destinations.sql.filters import literal, row_condition
+from sandbox_runtime.destinations.sql.settings import fold
 
 if TYPE_CHECKING:
     from sandbox_runtime.destinations.sql.dialects import SqlDialect
@@ -45,11 +47,11 @@ def _own_limit(root: exp.Expr, cap: int) -> int:
 
 def _view(table: str, reading: Reading) -> exp.Select:
     engine = reading.settings.engine
-    granted = reading.settings.tables[table] if reading.settings.tables else None
-    if granted is None:  # pragma: no cover - only granted tables are resolved
-        raise LookupError(table)
+    _, granted = reading.settings.readable[fold(table)]
+    named = [column for column in granted.columns if column in reading.used[table]]
     view = exp.Select(
-        expressions=[exp.Column(this=name(column)) for column in granted.columns],
+        # A table of which only rows are counted needs some column.
+        expressions=[exp.Column(this=name(column)) for column in named or granted.columns[:1]],
         from_=exp.From(this=exp.Table(this=name(table), db=name(engine.main_schema))),
     )
     condition = row_condition(granted.rows)
