@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -120,6 +121,17 @@ def test_the_key_that_stands_twice_among_many_is_found_in_linear_time() -> None:
         json_text.parse(text.encode(), max_bytes=2_000_000, max_depth=8)
     assert (caught.value.code, caught.value.subject) == ("json.duplicate_key", keys[-1])
     assert time.process_time() - before < 10  # a comparison of each with each takes minutes
+
+
+@pytest.mark.parametrize("text", [b"x" * (4 << 20), b"\\n" * (2 << 20)], ids=["plain", "escaped"])
+def test_a_long_string_takes_no_more_than_a_few_times_its_memory(text: bytes) -> None:
+    tracemalloc.start()
+    try:
+        json_text.parse(b'["' + text + b'"]', max_bytes=5 << 20, max_depth=2)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * len(text)
 
 
 def test_keys_are_sorted_and_nothing_is_spaced() -> None:
