@@ -121,7 +121,7 @@ class Runs:
         """Record that nobody knows how a call ended. It pays all that it had set aside."""
         aside = live.task.state.calls[call_id].reserved_ms
         ending = _Ending(_nothing(Outcome.UNKNOWN, wall_ms=aside), entries.UNKNOWN)
-        await self._record(live, call_id, ending, {})
+        await self._enqueue(live, call_id, ending, {}).wait()
 
     async def _answer(self, call: _Call, ticket: Ticket) -> Answered:
         with call.watch.time("record"):
@@ -132,10 +132,11 @@ class Runs:
     async def _run(self, call: _Call, answering: asyncio.Task[Answered]) -> None:
         try:
             ending = await self._settle(call, answering)
+            ticket = self._enqueue(call.live, call.id, ending, call.wide())
         except Exception:  # whatever it was, the call has an end, and the edge hears of it
-            await self._record(call.live, call.id, _lost(call), call.wide())
+            await self._enqueue(call.live, call.id, _lost(call), call.wide()).wait()
             raise
-        await self._record(call.live, call.id, ending, call.wide())
+        await ticket.wait()
         closing = asyncio.create_task(self._close(call))
         self._closing.add(closing)
         closing.add_done_callback(self._closed)
@@ -166,9 +167,10 @@ class Runs:
         result = policy.release(tool, answer, checks, verdicts, bytes_left=left)
         return _Ending(answered, result, verdicts)
 
-    async def _record(
+    def _enqueue(
         self, live: Live, call_id: str, ending: _Ending, wide: Mapping[str, object]
-    ) -> None:
+    ) -> Ticket:
+        """Give the call its one end, or raise and have given it none."""
         task = live.task.state.id
         body = self._ledger.seal(task, ending.result)
         record = entries.outcome(
@@ -182,7 +184,7 @@ class Runs:
         )
         ticket = self._ledger.append(live, [record], [body])
         _log.info("call", **{**wide, **entries.wide_outcome(record)}, record=ticket.sequence)
-        await ticket.wait()
+        return ticket
 
     async def _close(self, call: _Call) -> None:
         task = call.live.task.state.id

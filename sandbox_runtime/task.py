@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 
 _NOTHING_RAN = frozenset({Outcome.SANDBOX_UNAVAILABLE})
-"""Outcomes of calls whose bytes never went in: they spend nothing."""
+"""Outcomes of calls whose bytes never went in: they spend no call and count as refused, or
+whoever asks again and again while there is no engine would fill the log."""
 
 
 class Phase(StrEnum):
@@ -172,10 +173,12 @@ def _ended(state: TaskState, record: CallOutcome, sequence: int) -> TaskState:
         outcome=record.outcome, body=record.body, sequence=sequence, wall_ms=record.wall_ms
     )
     ended = replace(entry, phase=Phase.ENDED, end=end)
+    nothing_ran = record.outcome in _NOTHING_RAN
     return replace(
         state,
         calls={**state.calls, record.call: ended},
-        spent=_refunded(state, entry) if record.outcome in _NOTHING_RAN else state.spent,
+        spent=_refunded(state, entry) if nothing_ran else state.spent,
+        refusals=state.refusals + nothing_ran,
         wall_ms=state.wall_ms + record.wall_ms,
         result_bytes=state.result_bytes + record.result_bytes,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,9 @@ from sandbox_runtime.audit.reading import calls, stored
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.call import Answered, Outcome
 from sandbox_runtime.errors import EvidenceUnavailable, Fault, Reason, Refusal, SandboxUnavailable
+from sandbox_runtime.evidence import log
 from sandbox_runtime.task import Phase
-from tests.support.manifests import propose
+from tests.support.manifests import TASK, TOOL, propose
 from tests.support.pipeline import Scripted, ok, on_stage, until
 
 if TYPE_CHECKING:
@@ -229,6 +231,52 @@ async def test_a_container_that_cannot_be_had_spends_nothing(tmp_path: Path) -> 
         assert end.checked.outcome is Outcome.SANDBOX_UNAVAILABLE
         assert "wall" not in end.checked.detail
         assert live.task.state.started == 0
+
+
+async def test_asking_again_and_again_while_there_is_no_engine_does_not_fill_the_log(
+    tmp_path: Path,
+) -> None:
+    sandbox = Scripted(answers=[SandboxUnavailable("no engine") for _ in range(50)])
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        asked = [stage.broker.call_tool(live, propose(ADA, call_id=f"c-{n}")) for n in range(50)]
+        ends = [await asyncio.gather(call, return_exceptions=True) for call in asked]
+    muted = [end for (end,) in ends if isinstance(end, Refusal)]
+    assert {one.why for one in muted} == {Reason.REFUSALS_SPENT}
+    assert kinds(tmp_path).count("call.decided") == 5  # as many as the task has refusals
+
+
+async def test_a_result_too_large_for_the_log_is_refused_and_the_call_has_its_end(
+    tmp_path: Path,
+) -> None:
+    picture = b64encode(b"\x89PNG\r\n\x1a\n" + bytes(26 << 20)).decode()
+    answer = (
+        f'{{"result":{{}},"artifacts":[{{"name":"a.png","type":"image/png","data":"{picture}"}}]}}'
+    )
+    result = "artifacts: {types: [image/png], max_count: 1, max_bytes: 64Mi}}"
+    tool = f"{TOOL.rstrip().removesuffix('}')}, {result}\n  sandbox: {{output: 64Mi}}\n"
+    task = TASK.replace("result_bytes: 1Ki", "result_bytes: 1Gi")
+    sources = {"greet/tool.yaml": tool, "tasks/greeting.yaml": task}
+    async with on_stage(tmp_path, Scripted(answers=[ok(answer.encode())]), sources) as stage:
+        live = await stage.open_task()
+        end = await stage.broker.call_tool(live, propose(ADA))
+        assert (end.checked.outcome, end.checked.artifacts) == (Outcome.RESULT_REFUSED, ())
+        assert live.task.state.running == ()
+
+
+async def test_an_end_that_the_log_does_not_take_is_replaced_by_one_that_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "MAX_APPEND", 4 << 10)
+    task = TASK.replace("result_bytes: 1Ki", "result_bytes: 1Mi")
+    answer = b'{"result": {"x": "' + b"a" * 10_000 + b'"}}'
+    sources = {"greet/tool.yaml": TOOL, "tasks/greeting.yaml": task}
+    async with on_stage(tmp_path, Scripted(answers=[ok(answer)]), sources) as stage:
+        live = await stage.open_task()
+        with pytest.raises(ValueError, match="over the limit"):
+            await stage.broker.call_tool(live, propose(ADA))
+        assert stage.broker.recorded(live, "c-1").checked.outcome is Outcome.UNKNOWN
+        assert live.task.state.running == ()
 
 
 async def test_a_plan_that_cannot_be_made_refuses_the_call(tmp_path: Path) -> None:

@@ -98,6 +98,11 @@ def test_a_call_whose_container_could_not_be_had_is_given_back() -> None:
     assert state.started == 0
 
 
+def test_a_call_whose_container_could_not_be_had_counts_as_refused() -> None:
+    state = fold(decided("c-1"), intent("c-1"), outcome("c-1", Outcome.SANDBOX_UNAVAILABLE))
+    assert state.refusals == 1
+
+
 def test_refused_and_checked_only_calls_spend_nothing() -> None:
     state = fold(refused("c-1"), decided("c-2", checked_only=True))
     assert (state.started, state.refusals, state.checks) == (0, 1, 1)

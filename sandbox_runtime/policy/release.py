@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sandbox_runtime.strict import Json
     from sandbox_runtime.task import OpenTask
 
+MAX_RESULT = 15 << 20
+"""Bytes of the largest result. Written into a body it can double, and the log has room for that."""
+
 
 def release(
     tool: Tool,
@@ -32,7 +35,7 @@ def release(
     """Return the checked result, or why the answer stays behind.
 
     1. every destination accepted it;
-    2. the `bytes_left` of the task's result bytes hold it.
+    2. the log can keep it, and the `bytes_left` of the task's result bytes hold it.
     """
     findings = [verdict for verdict in verdicts if isinstance(verdict, Finding)]
     if len(findings) != len(checks):  # 1
@@ -47,7 +50,9 @@ def release(
         changes=tuple(change for finding in findings for change in finding.changes),
         integrity=tool.spec.result.labels.integrity,
     )
-    return result if size(result) <= bytes_left else _TOO_LARGE  # 2
+    if size(result) > MAX_RESULT:  # 2
+        return _TOO_LARGE_TO_KEEP
+    return result if size(result) <= bytes_left else _TOO_LARGE
 
 
 def bytes_left(task: OpenTask) -> int:
@@ -75,6 +80,10 @@ def _refused(verdicts: Sequence[Verdict]) -> CheckedResult:
     )
 
 
+_TOO_LARGE_TO_KEEP = CheckedResult(
+    outcome=Outcome.RESULT_REFUSED,
+    detail=f"the answer is larger than the {MAX_RESULT >> 20} MiB that a result may have",
+)
 _TOO_LARGE = CheckedResult(
     outcome=Outcome.RESULT_REFUSED,
     detail="the answer is larger than what is left of the task's result bytes",
