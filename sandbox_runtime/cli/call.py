@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from sandbox_runtime.cli.options import json_option
-from sandbox_runtime.cli.output import FAILED, USAGE, Failure, Output
-from sandbox_runtime.client import Broker, BrokerUnavailable, CallRefused, typed
+from sandbox_runtime.cli.options import speaks
+from sandbox_runtime.cli.output import FAILED, FAULT, USAGE, Failure, Output
+from sandbox_runtime.client import (
+    Artifact,
+    Broker,
+    BrokerError,
+    BrokerFault,
+    BrokerUnavailable,
+    CallEnd,
+    CallRefused,
+    Outcome,
+    Task,
+    typed,
+)
 
-if TYPE_CHECKING:
-    from sandbox_runtime.client import CallEnd, Task
-    from sandbox_runtime.strict import Json
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 @click.command("call")
@@ -34,9 +44,13 @@ if TYPE_CHECKING:
 @click.option("--token", envvar="SANDBOX_BROKER_TOKEN", help="Bearer token, on loopback.")
 @click.option("--var", "variables", multiple=True, metavar="NAME=JSON", help="A task variable.")
 @click.option("--check", "check_only", is_flag=True, help="Decide only; run nothing.")
-@click.option("--save", type=click.Path(path_type=Path, file_okay=False), help="Keep artifacts here.")
-@json_option
+@click.option(
+    "--save", type=click.Path(path_type=Path, file_okay=False), help="Keep artifacts here."
+)
+@speaks
 def command(
+    output: Output,
+    *,
     manifest: str,
     tool: str,
     arguments: str,
@@ -45,37 +59,42 @@ def command(
     variables: tuple[str, ...],
     check_only: bool,
     save: Path | None,
-    as_json: bool,
 ) -> None:
-    """Open a task under MANIFEST, propose one call of TOOL with ARGUMENTS (JSON), close it."""
-    output = Output(json=as_json)
+    """Open a task under MANIFEST, propose one call of TOOL with ARGUMENTS (JSON), close it.
+
+    ARGUMENTS go to the broker as they are; it alone judges them.
+    """
     brought = dict(_variable(one) for one in variables)
     try:
         with (
-            Broker.connect(target, token=token) as broker,
+            _connected(target, token) as broker,
             broker.open_task(manifest, prompt=[typed("(command line)")], variables=brought) as task,
         ):
             if check_only:
                 _check(output, task, tool, arguments)
             else:
                 _call(output, task, tool, arguments, save)
-    except CallRefused as refused:
-        _refused(output, refused)
-    except BrokerUnavailable as gone:
-        raise Failure(f"no broker answers at `{target}`: {gone}", "`sandbox-broker serve`") from gone
+    except BrokerError as error:
+        raise _failure(error, target) from error
 
 
-def _variable(text: str) -> tuple[str, Json]:
-    name, equals, value = text.partition("=")
+def _connected(target: str, token: str | None) -> Broker:
     try:
-        return name, json.loads(value) if equals else _no_value(text)
-    except json.JSONDecodeError as bad:
-        mend = f"quote strings: `--var '{name}=\"{value}\"'`"
+        return Broker.connect(target, token=token)
+    except ValueError as bad:
+        mend = "write `unix:/path/of/broker.sock`, or `127.0.0.1:PORT` with a token"
+        raise Failure(str(bad), mend, USAGE) from bad
+
+
+def _variable(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise Failure(f"`{text}` is no variable with its value", "write `--var NAME=JSON`", USAGE)
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError) as bad:
+        mend = f"strings need their quotes: `--var '{name}=\"{value}\"'`"
         raise Failure(f"the value of variable `{name}` is not JSON", mend, USAGE) from bad
-
-
-def _no_value(text: str) -> Json:
-    raise Failure(f"`{text}` names no value", "write `--var NAME=JSON`", USAGE)
 
 
 def _check(output: Output, task: Task, tool: str, arguments: str) -> None:
@@ -84,7 +103,7 @@ def _check(output: Output, task: Task, tool: str, arguments: str) -> None:
         {
             "permitted": True,
             "grant": permission.grant,
-            "arguments": permission.arguments,
+            "arguments": dict(permission.arguments),
             "changes": list(permission.changes),
         }
     )
@@ -95,62 +114,103 @@ def _check(output: Output, task: Task, tool: str, arguments: str) -> None:
 
 def _call(output: Output, task: Task, tool: str, arguments: str, save: Path | None) -> None:
     end = task.call(tool, arguments)
-    output.result(_plain(end))
-    colour = "green" if end.outcome == "OK" else "yellow"
-    output.line(f"[bold {colour}]{end.outcome}[/] {end.wall_time.total_seconds() * 1000:.0f} ms")
+    files = {one.name: _kept(save, one) for one in end.artifacts} if save is not None else {}
+    output.result(_document(end, files))
+    _show(output, end, files)
+    if not end.ok:
+        raise SystemExit(FAULT if end.outcome in _OURS else FAILED)
+
+
+_OURS = frozenset({Outcome.SANDBOX_UNAVAILABLE, Outcome.UNKNOWN})
+
+
+def _show(output: Output, end: CallEnd, files: dict[str, str]) -> None:
+    colour = "green" if end.ok else "yellow"
+    took = end.wall_time.total_seconds() * 1000
+    output.line(f"[bold {colour}]{end.outcome}[/] {took:.0f} ms, record {end.record} of the log")
     output.table(("changed",), [(change,) for change in end.changes])
-    shown = json.dumps(end.result, indent=2, ensure_ascii=False) if end.outcome == "OK" else end.detail
-    output.table((), [])
-    output.table(("result" if end.outcome == "OK" else "detail",), [(shown,)])
-    for artifact in end.artifacts:
-        kept = _keep(save, artifact.name, artifact.content) if save is not None else "not kept"
-        output.table(
-            ("artifact", "type", "sha256", "file"),
-            [(artifact.name, artifact.media_type, artifact.sha256, kept)],
-        )
-    if end.outcome != "OK":
-        raise SystemExit(FAILED)
+    if end.ok:
+        output.block("result", json.dumps(end.result, indent=2, ensure_ascii=False))
+    elif end.error is not None:
+        output.table(("code", "message"), [(end.error.code, end.error.message)])
+    else:
+        output.block("detail", end.detail)
+    output.table(
+        ("artifact", "type", "sha256", "file"),
+        [
+            (one.name, one.media_type, one.sha256, files.get(one.name, "not kept: no --save"))
+            for one in end.artifacts
+        ],
+    )
 
 
-def _keep(directory: Path, name: str, content: bytes) -> str:
+def _kept(directory: Path, artifact: Artifact) -> str:
+    """Write an artifact and return where. A name that could be more than a name is not used."""
+    plain = _FILE_NAME.fullmatch(artifact.name) is not None
+    path = directory / (artifact.name if plain else artifact.sha256.removeprefix("sha256:"))
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / Path(name).name
-    path.write_bytes(content)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, 0o644), "wb") as file:
+        file.write(artifact.content)
     return str(path)
 
 
-def _plain(end: CallEnd) -> dict[str, Json]:
+def _document(end: CallEnd, files: dict[str, str]) -> dict[str, Any]:
+    error = end.error
     return {
         "call_id": end.call_id,
         "outcome": str(end.outcome),
         "result": end.result,
-        "error": end.error.model_dump(mode="json") if end.error is not None else None,
+        "tool_error": {"code": error.code, "message": error.message} if error else None,
         "detail": end.detail,
-        "arguments": end.arguments,
+        "arguments": dict(end.arguments),
         "changes": list(end.changes),
         "grant": end.grant,
+        "integrity": end.integrity,
         "wall_ms": end.wall_time.total_seconds() * 1000,
         "record": end.record,
         "artifacts": [
-            {"name": a.name, "media_type": a.media_type, "sha256": hashlib.sha256(a.content).hexdigest()}
-            for a in end.artifacts
+            {
+                "name": one.name,
+                "media_type": one.media_type,
+                "sha256": one.sha256,
+                "file": files.get(one.name),
+            }
+            for one in end.artifacts
         ],
     }
 
 
-def _refused(output: Output, refused: CallRefused) -> None:
-    output.result(
-        {
-            "refused": refused.reason,
+def _failure(error: BrokerError, target: str) -> Failure:
+    reason = {"reason": error.reason}
+    match error:
+        case CallRefused():
+            return _refusal(error)
+        case BrokerUnavailable(reason=None):
+            mend = "start one with `sandbox-broker serve`, or name another with --broker"
+            return Failure(f"no broker answers at `{target}`", mend, FAULT)
+        case BrokerUnavailable():
+            return Failure(error.problem, "try again; then ask its operator", FAULT, reason)
+        case BrokerFault():
+            mend = f"its operator finds it under incident `{error.incident}`"
+            return Failure(error.problem, mend, FAULT, reason)
+        case _:
+            return Failure(error.problem, more=reason)
+
+
+def _refusal(refused: CallRefused) -> Failure:
+    place = f" at `{refused.pointer}`" if refused.pointer else ""
+    code = f" ({refused.code})" if refused.code else ""
+    return Failure(
+        f"{refused.reason or 'refused'}{place}: {refused.problem}{code}",
+        refused.hint or f"this is for the {refused.mender} to mend",
+        more={
+            "reason": refused.reason,
             "code": refused.code,
             "pointer": refused.pointer,
             "problem": refused.problem,
             "hint": refused.hint,
             "mender": refused.mender,
-        }
+            "retry": refused.retry,
+        },
     )
-    place = f" at `{refused.pointer}`" if refused.pointer else ""
-    output.line(f"[bold red]refused[/] {refused.reason}{place}")
-    output.table((), [])
-    output.table(("because", "hint"), [(refused.problem, refused.hint or "")])
-    raise SystemExit(FAILED)

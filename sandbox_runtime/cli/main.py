@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
 
-from sandbox_runtime.errors import Fault, Refusal
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_COMMANDS: Mapping[str, str] = MappingProxyType(
+_COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "serve": "sandbox_runtime.cli.serve",
-        "call": "sandbox_runtime.cli.call",
-        "manifest": "sandbox_runtime.cli.manifest",
-        "tool": "sandbox_runtime.cli.tool",
-        "log": "sandbox_runtime.cli.log",
-        "demo": "sandbox_runtime.cli.demo",
+        "serve": ("sandbox_runtime.cli.serve", "Run a broker until it is told to stop."),
+        "call": ("sandbox_runtime.cli.call", "Propose one tool call to a running broker."),
+        "manifest": ("sandbox_runtime.cli.manifest", "Check manifests, print their schema."),
+        "tool": ("sandbox_runtime.cli.tool", "Build the tools' images, list them, try one."),
+        "log": ("sandbox_runtime.cli.log", "Read and verify the action log."),
+        "demo": ("sandbox_runtime.cli.demo", "Play a scripted agent against a real broker."),
     }
 )
-"""Command → the module whose `command` it is; imported when asked for."""
+"""Command → the module whose `command` it is, imported when asked for, and what it does."""
 
 
 class _Lazy(click.Group):
@@ -34,8 +33,12 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        command = importlib.import_module(_COMMANDS[cmd_name]).command
+        command = importlib.import_module(_COMMANDS[cmd_name][0]).command
         return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, what) for name, (_, what) in _COMMANDS.items()])
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,14 +49,24 @@ def _group() -> None:
 
 def main() -> None:
     """Run the command line; exit codes as in the package's docstring."""
-    from sandbox_runtime.cli.output import FAILED, FAULT, Failure, Output  # noqa: PLC0415
+    if sys.argv[1:] in ([], ["-h"], ["--help"], ["--version"]):
+        _group(prog_name="sandbox-broker")  # says it without importing a command
+    from sandbox_runtime.cli.failing import ENDS, failure  # noqa: PLC0415
+    from sandbox_runtime.cli.output import FAILED, Failure, Output  # noqa: PLC0415
 
     output = Output(json="--json" in sys.argv)
     try:
-        _group(prog_name="sandbox-broker")
-    except Failure as failure:
-        output.fail(failure)
-    except Refusal as refusal:
-        output.fail(Failure(refusal.problem, refusal.hint, FAILED))
-    except Fault as fault:
-        output.fail(Failure(str(fault), None, FAULT))
+        code = _group.main(prog_name="sandbox-broker", standalone_mode=False, obj=output)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as bare:
+        bare.show()
+        code = bare.exit_code
+    except BrokenPipeError:
+        # Whoever read has gone; the interpreter's own last flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    except Failure as ended:
+        output.fail(ended)
+    except ENDS as error:
+        output.fail(failure(error))
+    sys.exit(code)

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from sandbox_runtime.cli.output import USAGE, Failure
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from sandbox_runtime.cli.output import Output
 
 DEFAULT_STATE = Path("/var/lib/sandbox-broker")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")(command)
+
+
+def speaks(command: Callable[Concatenate[Output, P], R]) -> Callable[P, R]:
+    """Add `--json`, and give the command its `Output`, which has read it."""
+    flag = click.option("--json", is_flag=True, expose_value=False, help="Write one JSON document.")
+    return flag(click.pass_obj(command))
 
 
 def state_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,3 +53,22 @@ def manifests_option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="The tree of tool and task manifests.",
     )(command)
+
+
+def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--data`, to be read by `sources`."""
+    return click.option(
+        "--data", multiple=True, metavar="NAME=PATH", help="Where data that tools mount lies."
+    )(command)
+
+
+def sources(data: Iterable[str]) -> dict[str, Path]:
+    """Return the files that `--data` names."""
+    return dict(_source(one) for one in data)
+
+
+def _source(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and Path(path).is_file()):
+        raise Failure(f"`{text}` names no file", "write `--data NAME=PATH`", USAGE)
+    return name, Path(path).absolute()

@@ -13,15 +13,14 @@ import click
 import orjson
 import structlog
 
-from sandbox_runtime.cli.options import DEFAULT_STATE, json_option
-from sandbox_runtime.cli.output import FAILED, Failure, Output
-from sandbox_runtime.manifests.problems import ManifestErrors
-from sandbox_runtime.server.listening import ListenRefused
+from sandbox_runtime.cli.options import DEFAULT_STATE, data_option, sources, speaks
 from sandbox_runtime.server.serving import Ready, serve
 from sandbox_runtime.server.settings import Settings, load, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sandbox_runtime.cli.output import Output
 
 
 @click.command("serve")
@@ -44,35 +43,34 @@ if TYPE_CHECKING:
     show_default=True,
     help="The state directory of --dev.",
 )
-@json_option
-def command(config: Path | None, dev: bool, state: Path, as_json: bool) -> None:  # noqa: FBT001
+@data_option
+@speaks
+def command(
+    output: Output, config: Path | None, state: Path, data: tuple[str, ...], *, dev: bool
+) -> None:
     """Serve until SIGTERM or SIGINT; a second one cancels calls in flight at once."""
     if (config is None) == (not dev):
         raise click.UsageError("name the settings with --config FILE, or say --dev")
+    if data and not dev:
+        raise click.UsageError("--data goes with --dev; the settings have their own")
     _diagnose_as_json()
-    try:
-        settings = load(config) if config is not None else _dev_settings(state)
-        asyncio.run(serve(settings, ready=_announcer(as_json=as_json)))
-    except ManifestErrors as errors:
-        click.echo(str(errors), err=True)
-        raise SystemExit(FAILED) from None
-    except ListenRefused as refused:
-        raise Failure(str(refused), "set another place under `listen` in the settings") from refused
+    settings = load(config) if config is not None else _dev_settings(state, sources(data))
+    asyncio.run(serve(settings, ready=_announcer(output)))
 
 
-def _dev_settings(state: Path) -> Settings:
+def _dev_settings(state: Path, data: dict[str, Path]) -> Settings:
     socket = Path(tempfile.gettempdir(), "sandbox-broker-dev", "broker.sock")
     document = {
         "state_dir": str(state.absolute()),
         "manifests": str(Path("tool_manifests").absolute()),
         "listen": {"socket": str(socket), "dev": {}},
+        "data": {name: str(path) for name, path in data.items()},
     }
     return parse("(--dev)", orjson.dumps(document).decode())
 
 
-def _announcer(*, as_json: bool) -> Callable[[Ready], None]:
+def _announcer(output: Output) -> Callable[[Ready], None]:
     def announce(ready: Ready) -> None:
-        output = Output(json=as_json)
         output.result(
             {
                 "broker": ready.broker,
@@ -81,9 +79,9 @@ def _announcer(*, as_json: bool) -> Callable[[Ready], None]:
                 "token_file": str(ready.token_file) if ready.token_file else None,
             }
         )
-        output.line(f"ready on unix:{ready.socket}")
+        output.plain(f"ready on unix:{ready.socket}")
         if ready.port is not None:
-            output.line(f"ready on 127.0.0.1:{ready.port}, token in {ready.token_file}")
+            output.plain(f"ready on 127.0.0.1:{ready.port}, token in {ready.token_file}")
         sys.stdout.flush()
 
     return announce

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,15 +18,15 @@ from sandbox_runtime.call import (
     Permitted,
     ProposedCall,
 )
-from sandbox_runtime.cli.options import json_option, manifests_option
-from sandbox_runtime.cli.output import FAILED, USAGE, Failure, Output
+from sandbox_runtime.cli.options import data_option, manifests_option, sources, speaks
+from sandbox_runtime.cli.output import FAILED, FAULT, USAGE, Failure, Output
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Objection
 from sandbox_runtime.destinations.registry import check
+from sandbox_runtime.errors import SandboxUnavailable
 from sandbox_runtime.manifests.effective import arguments_schema
 from sandbox_runtime.manifests.loader import load_tree
-from sandbox_runtime.manifests.problems import ManifestErrors
-from sandbox_runtime.sandbox import images
+from sandbox_runtime.sandbox import images, lock
 from sandbox_runtime.sandbox.calls import Sandbox
 from sandbox_runtime.sandbox.launcher import Launcher
 from sandbox_runtime.validators.examine import examine
@@ -34,7 +34,7 @@ from sandbox_runtime.validators.examine import examine
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox_runtime.manifests.catalogue import Catalogue, LoadedTool
+    from sandbox_runtime.manifests.catalogue import LoadedTool
     from sandbox_runtime.strict import Json
 
 ENGINE = Path("/var/run/docker.sock")
@@ -48,13 +48,12 @@ def command() -> None:
 @command.command("build")
 @manifests_option
 @click.option("--base", default="sandbox-broker/base:local", show_default=True, help="Base image.")
-@json_option
-def build_(manifests: Path, base: str, as_json: bool) -> None:
+@speaks
+def build_(output: Output, manifests: Path, base: str) -> None:
     """Build each tool's image where its inputs changed, and write the lock."""
-    output = Output(json=as_json)
-    tree = _tree(manifests)
-    sources = [_source(manifests, tool) for tool in tree.tools.values()]
-    made = images.build(sources, base, _lock(manifests), output.note)
+    tree = load_tree(manifests)
+    folders = [_source(manifests, tool) for tool in tree.tools.values()]
+    made = images.build(folders, base, _lock(manifests), output.note)
     output.result(made.model_dump(mode="json"))
     output.table(
         ("tool", "image", "built"),
@@ -64,20 +63,25 @@ def build_(manifests: Path, base: str, as_json: bool) -> None:
 
 @command.command("list")
 @manifests_option
-@json_option
-def list_(manifests: Path, as_json: bool) -> None:
-    """List the tools, their images and what they may use."""
-    output = Output(json=as_json)
-    tree, locked = _tree(manifests), images.locked(_lock(manifests))
-    output.result(
-        [
-            {"name": tool.name, "digest": tool.digest, "image": locked.get(tool.name)}
-            for tool in tree.tools.values()
-        ]
-    )
+@speaks
+def list_(output: Output, manifests: Path) -> None:
+    """List the tools, whether their images are there, and what they take."""
+    tools = load_tree(manifests).tools.values()
+    made = lock.read(_lock(manifests)) if _lock(manifests).exists() else None
+    listed = [_listed(tool, made) for tool in tools]
+    output.result({"tools": listed})
     output.table(
-        ("tool", "version", "image", "arguments"),
-        [_row(tool, locked.get(tool.name, "not built")) for tool in tree.tools.values()],
+        ("tool", "version", "image", "state", "arguments"),
+        [
+            (
+                one["name"],
+                one["version"],
+                (one["image"] or "")[:19],
+                one["state"],
+                ", ".join(one["arguments"]),
+            )
+            for one in listed
+        ],
     )
 
 
@@ -85,40 +89,38 @@ def list_(manifests: Path, as_json: bool) -> None:
 @manifests_option
 @click.argument("tool")
 @click.argument("arguments", default="{}")
-@click.option("--data", multiple=True, metavar="NAME=PATH", help="Where data that it mounts lies.")
-@json_option
-def try_(manifests: Path, tool: str, arguments: str, data: tuple[str, ...], as_json: bool) -> None:
+@data_option
+@speaks
+def try_(output: Output, manifests: Path, tool: str, arguments: str, data: tuple[str, ...]) -> None:
     """Run one call of TOOL with ARGUMENTS (JSON), without a broker or a task.
 
     The tool's own bounds are checked, no grant narrows them, nothing is recorded.
     """
-    output = Output(json=as_json)
-    loaded = _tree(manifests).tools.get(tool)
+    loaded = load_tree(manifests).tools.get(tool)
     if loaded is None:
         raise Failure(f"there is no tool `{tool}`", "`sandbox-broker tool list` shows them", USAGE)
-    sources = dict(_source_of(one) for one in data)
+    files = _files(loaded, sources(data))
     permitted = _permitted(loaded, arguments)
-    answered, log = asyncio.run(_run(permitted, sources, images.locked(_lock(manifests))))
+    answered, log = asyncio.run(_run(permitted, files, images.locked(_lock(manifests))))
     result = _checked(answered, loaded)
     told = result.model_dump(mode="json")
     output.result({"result": told, "log": log, "stages": dict(answered.stages)})
-    summary = (result.outcome, f"{answered.wall_ms:.0f}", result.detail)
-    output.table(("outcome", "ms", "detail"), [summary])
-    if result.result is not None:
-        output.table(("result",), [(result.result,)])
+    _show(output, result, answered.wall_ms, log)
+    if result.outcome is not Outcome.OK:
+        raise SystemExit(FAULT if result.outcome is Outcome.SANDBOX_UNAVAILABLE else FAILED)
+
+
+def _show(output: Output, result: CheckedResult, wall_ms: float, log: str) -> None:
+    colour = "green" if result.outcome is Outcome.OK else "yellow"
+    output.line(f"[bold {colour}]{result.outcome}[/] {wall_ms:.0f} ms")
+    if result.detail:
+        output.block("detail", result.detail)
+    if result.outcome is Outcome.OK:
+        output.block("result", result.result or "null")
     if result.error is not None:
         output.table(("code", "message"), [(result.error.code, result.error.message)])
     if log:
-        output.table(("log",), [(log,)])
-    if result.outcome is not Outcome.OK:
-        raise SystemExit(FAILED)
-
-
-def _tree(manifests: Path) -> Catalogue:
-    try:
-        return load_tree(manifests)
-    except ManifestErrors as errors:
-        raise Failure(str(errors), "`sandbox-broker manifest check` shows the same") from errors
+        output.block("log", log)
 
 
 def _lock(manifests: Path) -> Path:
@@ -131,16 +133,42 @@ def _source(manifests: Path, tool: LoadedTool) -> images.ToolSource:
     return images.ToolSource(name=tool.name, folder=folder, argv=program.command)
 
 
-def _row(tool: LoadedTool, image: str) -> tuple[str, ...]:
-    metadata = tool.manifest.metadata
-    return (tool.name, metadata.version, image[:19], ", ".join(tool.manifest.spec.arguments))
+def _state(made: lock.ImagesLock | None, name: str) -> str:
+    """Say whether the tool's image is there."""
+    entry = made.tools.get(name) if made is not None else None
+    if made is None or entry is None:
+        return "not built"
+    try:
+        images.verify(made.model_copy(update={"tools": {name: entry}}))
+    except lock.LockBroken:
+        return "missing"
+    except SandboxUnavailable:
+        return "no engine answers"
+    return "built"
 
 
-def _source_of(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not equals or not Path(path).is_file():
-        raise Failure(f"`{text}` names no file", "write `--data NAME=PATH`", USAGE)
-    return name, Path(path).absolute()
+def _listed(tool: LoadedTool, made: lock.ImagesLock | None) -> dict[str, Any]:
+    entry = made.tools.get(tool.name) if made is not None else None
+    return {
+        "name": tool.name,
+        "version": tool.manifest.metadata.version,
+        "digest": tool.digest,
+        "image": entry.image if entry is not None else None,
+        "state": _state(made, tool.name),
+        "arguments": list(tool.manifest.spec.arguments),
+    }
+
+
+def _files(tool: LoadedTool, given: dict[str, Path]) -> dict[str, Path]:
+    """Return `given` if it names all data that the tool mounts."""
+    for mount in tool.manifest.spec.data:
+        if mount.name not in given:
+            raise Failure(
+                f"`{tool.name}` reads the data `{mount.name}`, and nothing says where it lies",
+                f"add `--data {mount.name}=PATH`",
+                USAGE,
+            )
+    return given
 
 
 def _permitted(tool: LoadedTool, arguments: str) -> Permitted:
@@ -160,7 +188,8 @@ def _permitted(tool: LoadedTool, arguments: str) -> Permitted:
         value = check("schema", filled, arguments_schema(tool.manifest)).value
     except Objection as objection:
         place = f" at `{objection.pointer}`" if objection.pointer else ""
-        raise Failure(f"{objection.problem}{place}", objection.hint) from objection
+        mend = objection.hint or f"{tool.file} says what each argument may be"
+        raise Failure(f"the arguments{place}: {objection.problem}", mend) from objection
     return Permitted(
         call=call,
         tool=tool,
