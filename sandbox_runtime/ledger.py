@@ -7,14 +7,18 @@ is enqueued, under the task's lock; nobody outside hears of it before it is dura
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from pydantic import ValidationError
+
 from sandbox_runtime import records
 from sandbox_runtime.destinations.json_text import canonical
-from sandbox_runtime.errors import Reason, Refusal
+from sandbox_runtime.errors import EvidenceUnavailable, Reason, Refusal
+from sandbox_runtime.evidence.faults import Erased
 from sandbox_runtime.manifests.loader import load_texts
 from sandbox_runtime.strict import Json, Strict
 from sandbox_runtime.task import OpenTask, begin, evolve
@@ -144,9 +148,7 @@ class Ledger:
     def find(self, task: str, token: str) -> Live:
         """Return the task whose token this is. Unknown task and wrong token look alike."""
         live = self._tasks.get(task)
-        if live is not None and compare_digest(
-            self.mac(task, token.encode()), live.task.state.token_mac
-        ):
+        if live is not None and self._opens(live, token):
             return live
         raise Refusal(
             "no such task, or not its token",
@@ -213,14 +215,16 @@ class Ledger:
         return self._evidence.mac(task, data)
 
     def restore(self, stored: Iterable[tuple[int, bytes]]) -> None:
-        """Fold the whole log: every task stands where it stood."""
+        """Fold the whole log: every task stands where it stood, but those that were erased.
+
+        Raises `EvidenceUnavailable` where the log says what this version cannot understand.
+        """
         for sequence, leaf in stored:
-            record = records.parse(leaf)
+            record = _understood(sequence, leaf)
             if isinstance(record, records.ManifestsLoaded):
                 self._restore_tree(record)
             elif isinstance(record, records.TaskOpened):
-                brought = self.unseal(record.task, record.body, Brought)
-                self._tasks[record.task] = Live(task=self._hydrated(record, brought))
+                self._restore_task(record)
             elif (live := self._tasks.get(getattr(record, "task", ""))) is not None:
                 live.task = replace(live.task, state=evolve(live.task.state, record, sequence))
 
@@ -230,6 +234,18 @@ class Ledger:
             bodies,
             urgent=all(isinstance(entry, records.ENDINGS) for entry in entries),
         )
+
+    def _opens(self, live: Live, token: str) -> bool:
+        try:
+            mac = self.mac(live.task.state.id, token.encode())
+        except Erased:
+            return False
+        return compare_digest(mac, live.task.state.token_mac)
+
+    def _restore_task(self, record: records.TaskOpened) -> None:
+        with suppress(Erased):  # nobody can show its token any more, nor be told anything of it
+            brought = self.unseal(record.task, record.body, Brought)
+            self._tasks[record.task] = Live(task=self._hydrated(record, brought))
 
     def _restore_tree(self, record: records.ManifestsLoaded) -> None:
         self._in_force = record.digest
@@ -245,3 +261,13 @@ class Ledger:
             tools=tree.tools,
             variables=brought.variables,
         )
+
+
+def _understood(sequence: int, leaf: bytes) -> Record:
+    try:
+        return records.parse(leaf)
+    except ValidationError as error:
+        raise EvidenceUnavailable(
+            f"record {sequence} of the log is of no kind that this version knows;"
+            " a newer one wrote it, so run that one"
+        ) from error

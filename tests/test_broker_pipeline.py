@@ -12,7 +12,8 @@ from sandbox_runtime.audit.reading import calls, stored
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.call import Answered, Outcome
 from sandbox_runtime.errors import EvidenceUnavailable, Fault, Reason, Refusal, SandboxUnavailable
-from sandbox_runtime.evidence import log
+from sandbox_runtime.evidence import layout, log
+from sandbox_runtime.evidence.keys import Keys
 from sandbox_runtime.task import Phase
 from tests.support.manifests import TASK, TOOL, propose
 from tests.support.pipeline import Scripted, ok, on_stage, until
@@ -309,6 +310,32 @@ async def test_a_restart_gives_the_same_state_and_ends_what_nobody_knows(tmp_pat
         assert stage.broker.recorded(live, "c-3").checked.outcome is Outcome.UNKNOWN
         assert stage.broker.recorded(live, "c-1").checked.outcome is Outcome.OK
     assert verify(tmp_path).problem is None
+
+
+async def test_a_task_that_was_erased_stops_no_restart_and_is_found_by_nobody(
+    tmp_path: Path,
+) -> None:
+    async with on_stage(tmp_path) as stage:
+        erased, kept = await stage.open_task(), await stage.open_task()
+        await stage.broker.call_tool(erased, propose(ADA))
+        await stage.broker.close_task(erased, "agent:tests")
+        await stage.runs.closed()
+        Keys.open(layout.keys_directory(tmp_path)).destroy(erased.task.state.id)
+        with pytest.raises(Refusal, match="no such task"):
+            stage.ledger.find(erased.task.state.id, "secret")
+    async with on_stage(tmp_path) as stage:
+        assert [live.task.state.id for live in stage.ledger.tasks()] == [kept.task.state.id]
+        with pytest.raises(Refusal, match="no such task"):
+            stage.ledger.find(erased.task.state.id, "secret")
+    assert verify(tmp_path).problem is None
+
+
+async def test_a_log_of_a_newer_version_is_refused_in_words(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        await stage.log.append([b'{"at":1,"kind":"approval.asked","v":1}'])
+    with pytest.raises(EvidenceUnavailable, match="record 1 of the log"):
+        async with on_stage(tmp_path):
+            pass
 
 
 async def test_a_log_that_cannot_be_written_runs_nothing(tmp_path: Path) -> None:
