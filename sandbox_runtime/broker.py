@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox_runtime import entries, policy
 from sandbox_runtime.call import CheckedResult, Permitted, Refused
@@ -26,14 +27,16 @@ from sandbox_runtime.records import TaskClosed, TaskOpened
 from sandbox_runtime.task import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from sandbox_runtime.call import ProposedCall
     from sandbox_runtime.deciding import Deciding
-    from sandbox_runtime.ledger import Ledger, Live, PromptPart
+    from sandbox_runtime.ledger import Ledger, Live, PromptPart, Running, Ticket
     from sandbox_runtime.manifests.catalogue import Catalogue
     from sandbox_runtime.running import Runs
     from sandbox_runtime.strict import Json
+
+R = TypeVar("R")
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -61,6 +64,21 @@ class CallEnd:
     """Sequence of the outcome's record."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """A call that is known from now on."""
+
+    first: bool
+    """Whether this sending of it was the first."""
+    running: Running | None
+    last: Ticket | None
+
+    def abandon(self) -> None:
+        """Kill its container: who sent it first has hung up."""
+        if self.first and self.running is not None:
+            self.running.container.cancel()
+
+
 class Broker:
     """Decides, runs and records."""
 
@@ -81,6 +99,7 @@ class Broker:
         self._runs = runs
         self._new_id = new_id
         self._new_secret = new_secret
+        self._steps: set[asyncio.Task[Any]] = set()
 
     async def open_task(
         self,
@@ -116,8 +135,8 @@ class Broker:
 
     async def check_call(self, live: Live, call: ProposedCall) -> Permitted:
         """Decide `call` and run nothing; raise `Refusal` where it would not run."""
-        async with live.lock:
-            decided = await self._deciding.decide(live, call, checked_only=True)
+        step = self._deciding.decide
+        decided = await self._whole(live.lock, lambda: step(live, call, checked_only=True))
         await decided.ticket.wait()
         if isinstance(decided.decision, Refused):
             raise entries.told_refusal(decided.decision).refusal()
@@ -129,15 +148,11 @@ class Broker:
         Cancelling this kills the container. The same call sent again joins the first one and
         gets the same end.
         """
-        async with live.lock:
-            first = not self._is_known(live, call)
-            if first:
-                await self._begin(live, call)
-            running, last = live.running.get(call.call_id), live.last
-        if running is not None:
-            await self._runs.join(running, owner=first)
-        elif last is not None:
-            await last.wait()
+        begun = await self._whole(live.lock, lambda: self._begin(live, call), _Begun.abandon)
+        if begun.running is not None:
+            await self._runs.join(begun.running, owner=begun.first)
+        elif begun.last is not None:
+            await begun.last.wait()
         return self.recorded(live, call.call_id)
 
     def recorded(self, live: Live, call_id: str) -> CallEnd:
@@ -162,12 +177,19 @@ class Broker:
         )
 
     async def close_task(self, live: Live, subject: str) -> int:
-        """End the task; return how many calls that cancelled."""
-        async with live.lock:
-            if not live.task.state.closed:
-                record = TaskClosed(at=self._ledger.now(), task=live.task.state.id, subject=subject)
-                await self._ledger.append(live, [record]).wait()
-        return await self._runs.cancel(live.running.values())
+        """End the task; return how many calls that cancelled.
+
+        It waits for no decision under way: what is decided after this is refused.
+        """
+        if not live.task.state.closed:
+            record = TaskClosed(at=self._ledger.now(), task=live.task.state.id, subject=subject)
+            self._ledger.append(live, [record])
+        try:
+            if live.last is not None:
+                await live.last.wait()
+        finally:
+            cancelled = await self._runs.cancel(live.running.values())
+        return cancelled
 
     async def settle(self) -> None:
         """End the calls that an earlier broker left without an outcome."""
@@ -177,6 +199,8 @@ class Broker:
 
     async def drain(self, grace: float) -> None:
         """Let calls in flight end within `grace` seconds, then cancel the rest."""
+        if self._steps:
+            await asyncio.wait(self._steps, timeout=grace)
         running = [call for live in self._ledger.tasks() for call in live.running.values()]
         if running:
             await asyncio.wait([call.end for call in running], timeout=grace)
@@ -195,7 +219,37 @@ class Broker:
             )
         return True
 
-    async def _begin(self, live: Live, call: ProposedCall) -> None:
-        decided = await self._deciding.decide(live, call, checked_only=False)
-        if isinstance(decided.decision, Permitted):
-            self._runs.start(live, decided, decided.decision)
+    async def _begin(self, live: Live, call: ProposedCall) -> _Begun:
+        first = not self._is_known(live, call)
+        if first:
+            decided = await self._deciding.decide(live, call, checked_only=False)
+            if isinstance(decided.decision, Permitted):
+                self._runs.start(live, decided, decided.decision)
+        return _Begun(first=first, running=live.running.get(call.call_id), last=live.last)
+
+    async def _whole(
+        self,
+        lock: asyncio.Lock,
+        step: Callable[[], Coroutine[Any, Any, R]],
+        unheard: Callable[[R], None] = lambda _: None,
+    ) -> R:
+        """Do `step` under `lock`; whoever hangs up meanwhile has asked all the same.
+
+        Else asking and hanging up would occupy the validators, be neither recorded nor counted,
+        and could be done again at once. `unheard` gets what nobody waits for any more.
+        """
+        await lock.acquire()
+        doing = asyncio.create_task(step())
+        self._steps.add(doing)
+        doing.add_done_callback(lambda _: lock.release())
+        doing.add_done_callback(self._steps.discard)
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            doing.add_done_callback(partial(_tell, unheard))
+            raise
+
+
+def _tell(unheard: Callable[[R], None], done: asyncio.Task[R]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        unheard(done.result())

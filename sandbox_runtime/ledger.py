@@ -1,7 +1,8 @@
 """Which tasks are there, and how does what happened get into log and state?
 
-Law: records are the only source of truth. State changes by `evolve` at the moment a record
-is enqueued, under the task's lock; nobody outside hears of it before it is durable.
+Law: records are the only source of truth. A record is enqueued and evolves the task's state in
+one step; nobody outside hears of it before it is durable. The task's lock is for who looks at
+the state, waits, and then appends: a decision.
 """
 
 from __future__ import annotations

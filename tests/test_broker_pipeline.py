@@ -16,11 +16,12 @@ from sandbox_runtime.evidence import layout, log
 from sandbox_runtime.evidence.keys import Keys
 from sandbox_runtime.task import Phase
 from tests.support.manifests import TASK, TOOL, propose
-from tests.support.pipeline import Scripted, ok, on_stage, until
+from tests.support.pipeline import InProcess, Scripted, ok, on_stage, until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox_runtime.call import Candidate, Checked
     from sandbox_runtime.ledger import Live
 
 ADA = '{"name": "Ada"}'
@@ -174,6 +175,95 @@ async def test_closing_the_task_cancels_its_calls_and_refuses_later_ones(tmp_pat
         assert later.why is Reason.TASK_CLOSED
         assert await stage.broker.close_task(live, "agent:tests") == 0
     assert verify(tmp_path).problem is None
+
+
+class Unhurried(InProcess):
+    """Validators that check when the test lets them."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.let_go = asyncio.Event()
+
+    async def check(self, candidate: Candidate) -> Checked:
+        self.asked += 1
+        await self.let_go.wait()
+        return await super().check(candidate)
+
+
+async def test_hanging_up_while_a_call_is_checked_does_not_make_asking_free(tmp_path: Path) -> None:
+    validators = Unhurried()
+    async with on_stage(tmp_path, validators=validators) as stage:
+        live = await stage.open_task()
+        for n in range(10):
+            call = propose('{"name": "Eve"}', call_id=f"c-{n}")
+            asking = asyncio.create_task(stage.broker.check_call(live, call))
+            await asyncio.sleep(0.01)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        assert validators.asked == 1  # the others had hung up before it was their turn
+        validators.let_go.set()
+        await until(lambda: live.task.state.refusals == 1)
+    assert kinds(tmp_path).count("call.decided") == 1
+
+
+async def test_a_call_hung_up_on_while_it_is_decided_is_recorded_and_never_runs(
+    tmp_path: Path,
+) -> None:
+    validators = Unhurried()
+    async with on_stage(tmp_path, validators=validators) as stage:
+        live = await stage.open_task()
+        call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        await until(lambda: validators.asked == 1)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        validators.let_go.set()
+        await until(lambda: bool(live.task.state.calls) and not live.task.state.running)
+        end = await stage.broker.call_tool(live, propose(ADA))
+    assert end.checked.outcome is Outcome.CANCELLED
+    assert [container.started for container in stage.sandbox.planned] == [False]
+
+
+async def test_who_sends_a_call_again_and_hangs_up_does_not_cancel_it(tmp_path: Path) -> None:
+    sandbox, validators = Scripted(held=True), Unhurried()
+    async with on_stage(tmp_path, sandbox, validators=validators) as stage:
+        live = await stage.open_task()
+        first = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        await until(lambda: validators.asked == 1)
+        again = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        await asyncio.sleep(0)
+        again.cancel()
+        validators.let_go.set()
+        await until(lambda: [one.started for one in sandbox.planned] == [True])
+        sandbox.planned[0].let_go.set()
+        assert (await first).checked.outcome is Outcome.OK
+
+
+async def test_closing_a_task_waits_for_no_check_and_what_is_checked_is_refused(
+    tmp_path: Path,
+) -> None:
+    validators = Unhurried()
+    async with on_stage(tmp_path, validators=validators) as stage:
+        live = await stage.open_task()
+        call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        await until(lambda: validators.asked == 1)
+        async with asyncio.timeout(5):
+            await stage.broker.close_task(live, "agent:tests")
+        validators.let_go.set()
+        assert (await refusal(call)).why is Reason.TASK_CLOSED
+    assert verify(tmp_path).problem is None
+
+
+async def test_whoever_closes_a_task_and_hangs_up_has_cancelled_its_calls(tmp_path: Path) -> None:
+    sandbox = Scripted(held=True)
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        await until(lambda: [one.started for one in sandbox.planned] == [True])
+        closing = asyncio.create_task(stage.broker.close_task(live, "agent:tests"))
+        await asyncio.sleep(0)
+        closing.cancel()
+        async with asyncio.timeout(5):
+            assert (await call).checked.outcome is Outcome.CANCELLED
 
 
 async def test_two_callers_racing_for_the_last_call_of_a_grant_get_one(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox_runtime.call import Candidate, Check, Permitted, Verdict
+    from sandbox_runtime.deciding import Validators
     from sandbox_runtime.errors import EvidenceUnavailable
     from sandbox_runtime.strict import Json
 
@@ -130,7 +131,10 @@ class Stage:
 
 @asynccontextmanager
 async def on_stage(
-    state: Path, sandbox: Scripted | None = None, sources: dict[str, str] | None = None
+    state: Path,
+    sandbox: Scripted | None = None,
+    sources: dict[str, str] | None = None,
+    validators: Validators | None = None,
 ) -> AsyncIterator[Stage]:
     """Start a broker on the log under `state`, restored; close the log when done."""
     failures: list[EvidenceUnavailable] = []
@@ -144,10 +148,10 @@ async def on_stage(
     ledger.restore(layout.reader(state).read())
     tree = load_texts(sources or SOURCES)
     await ledger.load(tree)
-    sandbox = sandbox or Scripted()
-    runs = Runs(ledger=ledger, validators=InProcess(), monotonic=time.monotonic)
+    sandbox, validators = sandbox or Scripted(), validators or InProcess()
+    runs = Runs(ledger=ledger, validators=validators, monotonic=time.monotonic)
     deciding = Deciding(
-        ledger=ledger, validators=InProcess(), sandbox=sandbox, monotonic=time.monotonic
+        ledger=ledger, validators=validators, sandbox=sandbox, monotonic=time.monotonic
     )
     ids = (f"t-{n}" for n in itertools.count(len(ledger.tasks()) + 1))
     broker = Broker(
