@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, PlainSerializer, create_model
 
 from sandbox_runtime.destinations.registry import DESTINATIONS, dump
+from sandbox_runtime.manifests.constraint import Constraint, Scalar
 from sandbox_runtime.manifests.units import Duration, Size, durations, sizes
 from sandbox_runtime.strict import Json, Strict
 
@@ -47,8 +48,6 @@ VariableName = Annotated[str, Field(pattern=_VARIABLE, max_length=63)]
 
 Subject = Annotated[str, Field(pattern=_SUBJECT, max_length=128)]
 """Who asks, as authenticated: `agent:reporting`, `uid:1000`."""
-
-Scalar = str | int | float | bool
 
 
 class Role(StrEnum):
@@ -147,29 +146,8 @@ class _ToolArgument(_Destined):
         return {key: value for key, value in named.items() if value is not None}
 
 
-class Range(Strict):
-    """A closed interval of numbers; an end left out is open."""
-
-    min: int | float | None = None
-    max: int | float | None = None
-
-
-class Length(Strict):
-    """How long a string (code points) or an array (items) may be."""
-
-    min: Annotated[int, Field(ge=0)] = 0
-    max: Annotated[int, Field(ge=0)] | None = None
-
-
-class _GrantArgument(_Destined):
+class _GrantArgument(_Destined, Constraint):
     """What one argument may be under one grant. All that is named must hold."""
-
-    exact: Json = None
-    one_of: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
-    range: Range | None = None
-    length: Length | None = None
-    regex: Annotated[str, Field(max_length=1000)] | None = None
-    """RE2; the whole value must match."""
 
 
 class Integrity(StrEnum):

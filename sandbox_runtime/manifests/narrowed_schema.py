@@ -18,7 +18,8 @@ from sandbox_runtime.strict import Json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sandbox_runtime.manifests.model import Grant, GrantArgument, Tool
+    from sandbox_runtime.manifests.constraint import Constraint
+    from sandbox_runtime.manifests.model import Grant, Tool
 
 _Schema = dict[str, Json]
 
@@ -61,7 +62,8 @@ def _property(rule: ArgumentRule, variables: Mapping[str, Json]) -> _Schema:
     return _without_idle_default(schema)
 
 
-def _constrained(schema: _Schema, named: GrantArgument) -> _Schema:
+def _constrained(schema: _Schema, named: Constraint) -> _Schema:
+    # INVARIANT (exclusions stay hidden): `not_one_of` leaves no trace here.
     narrower = dict(schema)
     if named.one_of is not None:
         narrower["enum"] = _within(named.one_of, schema.get("enum"))
@@ -71,11 +73,60 @@ def _constrained(schema: _Schema, named: GrantArgument) -> _Schema:
     if named.range is not None:
         narrower |= _bounds("minimum", named.range.min, "maximum", named.range.max)
     if named.length is not None:
-        unit = "Length" if schema["type"] == "string" else "Items"
-        narrower |= _bounds(f"min{unit}", named.length.min or None, f"max{unit}", named.length.max)
+        for unit in _units(schema):
+            least, most = named.length.min or None, named.length.max
+            narrower |= _bounds(f"min{unit}", least, f"max{unit}", most)
+    return _combined(_items(narrower, named), named)
+
+
+def _units(schema: _Schema) -> tuple[str, ...]:
+    """Return what a length counts: of items nobody says of which type they are, either."""
+    return {"string": ("Length",), "array": ("Items",)}.get(
+        str(schema.get("type")), ("Length", "Items")
+    )
+
+
+def _items(schema: _Schema, named: Constraint) -> _Schema:
+    if named.subset is None and named.each is None:
+        return schema
+    items = schema.get("items")
+    narrower = dict(items) if isinstance(items, dict) else {}
+    if named.subset is not None:
+        narrower["enum"] = _within(named.subset, narrower.get("enum"))
+    if named.each is not None:
+        narrower = _constrained(narrower, named.each)
+    return {**schema, "items": narrower}
+
+
+def _combined(schema: _Schema, named: Constraint) -> _Schema:
+    """Put in what has to hold as well. A part that shows nothing is met by all a model sees."""
+    further = [part for one in named.all_of or () if (part := _part(schema, one))]
     if named.regex is not None:
-        narrower["pattern"] = f"^(?:{named.regex})$"
+        further.append({"pattern": f"^(?:{named.regex})$"})
+    any_of = [_part(schema, one) for one in named.any_of or ()]
+    if any_of and all(any_of):
+        further.append({"anyOf": list[Json](any_of)})
+    return _also(schema, further)
+
+
+def _also(schema: _Schema, further: Sequence[_Schema]) -> _Schema:
+    """Return the schema and the further ones, in keywords of its own where those are free."""
+    narrower, rest = dict(schema), list[Json]()
+    for part in further:
+        if not part.keys() & narrower.keys():
+            narrower |= part
+        else:
+            rest.append(part)
+    if rest:
+        held = schema.get("allOf")
+        narrower["allOf"] = [*(held if isinstance(held, list) else ()), *rest]
     return narrower
+
+
+def _part(schema: _Schema, named: Constraint) -> _Schema:
+    """Return what `named` says beyond `schema`."""
+    narrowed = _constrained(schema, named)
+    return {key: value for key, value in narrowed.items() if schema.get(key) != value}
 
 
 def _within(wanted: Sequence[Json], allowed: Json) -> list[Json]:

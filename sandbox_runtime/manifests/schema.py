@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 KINDS: Mapping[str, type[Tool | Task]] = MappingProxyType({"Tool": Tool, "Task": Task})
 """Every kind of manifest."""
 
+_OURS = f"{__package__}."
+"""Where the models of manifests are; settings of destinations are elsewhere."""
+
 
 def manifest_schema(kind: str) -> dict[str, Any]:
     """Return the JSON Schema 2020-12 of manifests of a kind, `Tool` or `Task`."""
@@ -50,7 +53,7 @@ class _Generator(GenerateJsonSchema):
     _ours = False
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        outer, self._ours = self._ours, schema["cls"].__module__ == Tool.__module__
+        outer, self._ours = self._ours, schema["cls"].__module__.startswith(_OURS)
         try:
             return super().model_schema(schema)
         finally:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations.contract import Widens
-from sandbox_runtime.manifests.bounds import constraints, pattern
+from sandbox_runtime.manifests.bounds import pattern
+from sandbox_runtime.manifests.constraint_checks import constraints
 from sandbox_runtime.manifests.effective import narrowed
 from sandbox_runtime.manifests.model import (
     Grant,

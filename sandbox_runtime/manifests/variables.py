@@ -8,17 +8,20 @@ string stands for one `$`.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from sandbox_runtime.manifests.constraint import Constraint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sandbox_runtime.manifests.model import GrantArgument
     from sandbox_runtime.manifests.problems import Where
     from sandbox_runtime.strict import Json
 
 REFERENCE = re.compile(r"\$([a-z][a-z0-9_]*)")
 ESCAPE = "$$"
+
+C = TypeVar("C", bound=Constraint)
 
 
 def reference(value: Json) -> str | None:
@@ -58,14 +61,20 @@ def bind(value: Json, variables: Mapping[str, Json]) -> Json:
             return value
 
 
-def bind_constraints(named: GrantArgument, variables: Mapping[str, Json]) -> GrantArgument:
-    """Return the constraints with variables put into `exact` and `one_of`.
+def bind_constraints(named: C, variables: Mapping[str, Json]) -> C:
+    """Return the constraints with variables put in wherever they list values.
 
     The destinations' settings stay as they are: those are narrowed first, then bound.
     """
-    bound: dict[str, Json | tuple[Json, ...]] = {}
+    bound: dict[str, object] = {}
     if named.exact is not None:
         bound["exact"] = bind(named.exact, variables)
-    if named.one_of is not None:
-        bound["one_of"] = tuple(bind(one, variables) for one in named.one_of)
+    for key in ("one_of", "not_one_of", "subset"):
+        if (values := getattr(named, key)) is not None:
+            bound[key] = tuple(bind(one, variables) for one in values)
+    if named.each is not None:
+        bound["each"] = bind_constraints(named.each, variables)
+    for key in ("any_of", "all_of"):
+        if (inner := getattr(named, key)) is not None:
+            bound[key] = tuple(bind_constraints(one, variables) for one in inner)
     return named.model_copy(update=bound)

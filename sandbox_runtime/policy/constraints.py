@@ -6,33 +6,103 @@ see canonical values; they never parse.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import re2
 
+from sandbox_runtime.destinations import json_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sandbox_runtime.manifests.model import GrantArgument, Length, Range
+    from sandbox_runtime.call import Rule
+    from sandbox_runtime.manifests.constraint import Constraint, Length, Range
     from sandbox_runtime.strict import Json
 
 
-def broken(value: Json, named: GrantArgument) -> tuple[str, str] | None:
-    """Return (constraint, sentence) of the first constraint `value` breaks, or None."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """The first word of a constraint that a value does not hold to."""
+
+    path: Rule
+    """Below the constraint: `("all_of", 1, "length")`."""
+    problem: str
+    pointer: str = ""
+    """RFC 6901, below the value."""
+
+    @property
+    def word(self) -> str:
+        """The word itself: `length`."""
+        return next(str(step) for step in reversed(self.path) if isinstance(step, str))
+
+    def under(self, *path: str | int, pointer: str = "") -> Breach:
+        """Return the breach as the constraint around it tells it."""
+        return replace(self, path=(*path, *self.path), pointer=pointer + self.pointer)
+
+
+def broken(value: Json, named: Constraint) -> Breach | None:
+    """Return the first word of `named` that `value` breaks, or None."""
     return next(_broken(value, named), None)
 
 
-def _broken(value: Json, named: GrantArgument) -> Iterator[tuple[str, str]]:
+def _broken(value: Json, named: Constraint) -> Iterator[Breach]:
+    for word, problem in _words(value, named):
+        yield Breach(path=(word,), problem=problem)
+    if named.each is not None:
+        yield from _each(value, named.each)
+    if named.any_of is not None:
+        yield from _none_of(value, named.any_of)
+    for index, one in enumerate(named.all_of or ()):
+        yield from (breach.under("all_of", index) for breach in _broken(value, one))
+
+
+def _words(value: Json, named: Constraint) -> Iterator[tuple[str, str]]:
     if "exact" in named.model_fields_set and not same(value, named.exact):
         yield "exact", "it is not the one value that the grant allows"
-    if named.one_of is not None and not any(same(value, one) for one in named.one_of):
+    if named.one_of is not None and not _among(value, named.one_of):
         yield "one_of", f"it is none of {_listed(named.one_of)}"
+    if named.not_one_of is not None and not _apart(value, named.not_one_of):
+        yield "not_one_of", "it is a value that the grant excludes"
+    if named.subset is not None and not _all_among(value, named.subset):
+        yield "subset", f"it is not a list of nothing but {_listed(named.subset)}"
     if named.range is not None and not _within(value, named.range):
         yield "range", f"it is not a number {_interval(named.range)}"
     if named.length is not None and not _sized(value, named.length):
         yield "length", f"its length is not {_bounds(named.length)}"
     if named.regex is not None and not _matches(value, named.regex):
         yield "regex", f"it does not match `{named.regex}` as a whole"
+
+
+def _each(value: Json, named: Constraint) -> Iterator[Breach]:
+    if not isinstance(value, list):
+        yield Breach(path=("each",), problem="it is not a list")
+        return
+    for index, item in enumerate(value):
+        for breach in _broken(item, named):
+            yield breach.under("each", pointer=json_text.pointer(index))
+
+
+def _none_of(value: Json, choices: Sequence[Constraint]) -> Iterator[Breach]:
+    breaches: list[Breach] = []
+    for choice in choices:
+        if (breach := broken(value, choice)) is None:
+            return
+        breaches.append(breach)
+    each = dict.fromkeys(breach.problem for breach in breaches)
+    yield Breach(path=("any_of",), problem=f"no choice holds: {'; '.join(each)}")
+
+
+def _among(value: Json, allowed: Sequence[Json]) -> bool:
+    return any(same(value, one) for one in allowed)
+
+
+def _apart(value: Json, excluded: Sequence[Json]) -> bool:
+    return not isinstance(value, list | dict | None) and not _among(value, excluded)
+
+
+def _all_among(value: Json, allowed: Sequence[Json]) -> bool:
+    return isinstance(value, list) and all(_among(item, allowed) for item in value)
 
 
 def same(one: Json, other: Json) -> bool:

@@ -134,13 +134,12 @@ def _constraint(
     for name, named in grant.arguments.items():
         bound = bind_constraints(named, task.variables)
         if name in arguments and (breach := broken(arguments[name], bound)) is not None:
-            constraint, problem = breach
             return Refused(
                 reason=Reason.ARGUMENT_NOT_ALLOWED,
-                problem=problem,
-                rule=("spec", "grants", attempt.grant_index, "arguments", name, constraint),
-                pointer=json_text.pointer(name),
-                code=f"constraint.{constraint}",
+                problem=breach.problem,
+                rule=("spec", "grants", attempt.grant_index, "arguments", name, *breach.path),
+                pointer=json_text.pointer(name) + breach.pointer,
+                code=f"constraint.{breach.word}",
                 grant=grant.id,
             )
     return None

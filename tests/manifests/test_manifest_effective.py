@@ -215,3 +215,66 @@ def test_a_shown_schema_is_a_schema_and_takes_what_the_grant_takes(tool: Tool) -
     assert validator.is_valid({"query": "SELECT 1", "limit": 50})
     assert not validator.is_valid({"query": "SELECT 1", "limit": 51})
     assert not validator.is_valid({"query": "SELECT 1", "limit": 50, "more": 1})
+
+
+def parameter(tool: Tool, name: str, constraint: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    schema: Any = tool_schema(tool, [grant({"query": {}, name: constraint})], BOUND)
+    return schema["parameters"]["properties"][name]
+
+
+def test_a_model_is_shown_what_each_item_may_be(tool: Tool) -> None:
+    assert parameter(tool, "tags", {"subset": ["a", "$word"], "length": {"max": 2}}) == {
+        "type": "array",
+        "items": {"type": "string", "enum": ["a", "sales"]},
+        "maxItems": 2,
+        "default": [],
+    }
+    each = {"each": {"regex": "[a-z]+", "length": {"max": 5}}}
+    assert parameter(tool, "tags", each)["items"] == {
+        "type": "string",
+        "maxLength": 5,
+        "pattern": "^(?:[a-z]+)$",
+    }
+
+
+def test_a_model_is_shown_its_choices_and_what_holds_for_all(tool: Tool) -> None:
+    choice = {"any_of": [{"exact": "$word"}, {"length": {"max": 5}, "regex": "x+"}]}
+    assert parameter(tool, "title", choice)["anyOf"] == [
+        {"const": "sales"},
+        {"maxLength": 5, "pattern": "^(?:x+)$"},
+    ]
+    both = {"all_of": [{"regex": "a+"}, {"regex": "[ab]+"}, {"range": {}}]}
+    shown = parameter(tool, "title", both)
+    assert (shown["pattern"], shown["allOf"]) == ("^(?:a+)$", [{"pattern": "^(?:[ab]+)$"}])
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        {"not_one_of": ["hidden"]},
+        {"any_of": [{"not_one_of": ["hidden"]}, {"exact": "b"}]},
+        {"all_of": [{"not_one_of": ["hidden"]}, {"length": {"max": 9}}]},
+        {"any_of": [{"all_of": [{"not_one_of": ["hidden"]}]}]},
+    ],
+)
+def test_a_model_is_never_shown_what_is_excluded(tool: Tool, constraint: dict[str, Any]) -> None:
+    shown = json.dumps(parameter(tool, "title", constraint))
+    assert "hidden" not in shown
+    assert "not" not in shown
+    assert Draft202012Validator(json.loads(shown)).is_valid("hidden")
+    assert "hidden" not in json.dumps(parameter(tool, "tags", {"each": constraint}))
+
+
+def test_variables_reach_every_list_of_values_within() -> None:
+    named = GrantArgument.model_validate_json(
+        '{"not_one_of": ["$word"], "subset": ["$word"], "each": {"exact": "$word"},'
+        ' "any_of": [{"one_of": ["$tenant"]}], "all_of": [{"all_of": [{"exact": "$$"}]}]}'
+    )
+    bound = bind_constraints(named, BOUND)
+    assert bound.model_dump(exclude_unset=True) == {
+        "not_one_of": ("sales",),
+        "subset": ("sales",),
+        "each": {"exact": "sales"},
+        "any_of": ({"one_of": (7,)},),
+        "all_of": ({"all_of": ({"exact": "$"},)},),
+    }

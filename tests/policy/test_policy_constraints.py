@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_runtime.manifests.model import GrantArgument
-from sandbox_runtime.policy.constraints import broken, same
+from sandbox_runtime.policy.constraints import Breach, broken, same
 
 if TYPE_CHECKING:
+    from sandbox_runtime.call import Rule
     from sandbox_runtime.strict import Json
 
 JSON = st.recursive(
@@ -43,6 +45,21 @@ def named(text: str) -> GrantArgument:
         ('{"regex": "[a-z]+"}', "abc", "abc\n"),
         ('{"regex": "a|b"}', "b", "xb"),
         ('{"regex": "[0-9]*"}', "", 5),
+        ('{"not_one_of": ["a", "b"]}', "c", "a"),
+        ('{"not_one_of": [1]}', True, 1.0),
+        ('{"not_one_of": ["a"]}', "A", None),
+        ('{"not_one_of": ["a"]}', "", ["b"]),
+        ('{"subset": ["a", "b"]}', ["b", "b"], ["a", "c"]),
+        ('{"subset": ["a"]}', [], "a"),
+        ('{"subset": [1]}', [1.0], [True]),
+        ('{"each": {"regex": "[a-z]+"}}', ["a", "b"], ["a", "B"]),
+        ('{"each": {"regex": "[a-z]+"}}', [], "a"),
+        ('{"each": {"each": {"range": {"max": 1}}}}', [[0], []], [[0], [2]]),
+        ('{"each": {"not_one_of": ["a"]}}', ["b"], ["b", ["a"]]),
+        ('{"any_of": [{"exact": "a"}, {"length": {"min": 3}}]}', "abc", "ab"),
+        ('{"any_of": [{"range": {"max": 1}}]}', 1, "1"),
+        ('{"all_of": [{"regex": "[a-z]+"}, {"not_one_of": ["abc"]}]}', "abd", "abc"),
+        ('{"all_of": [{"any_of": [{"exact": 1}, {"exact": 2}]}, {"exact": 2}]}', 2, 1),
     ],
 )
 def test_each_constraint_holds_and_breaks(constraint: str, holds: Json, breaks: Json) -> None:
@@ -52,8 +69,45 @@ def test_each_constraint_holds_and_breaks(constraint: str, holds: Json, breaks: 
 
 def test_all_that_is_named_must_hold() -> None:
     both = named('{"regex": "[a-z]+", "length": {"max": 3}}')
-    assert broken("abcd", both) == ("length", "its length is not from 0 to 3")
-    assert broken("AB", both) == ("regex", "it does not match `[a-z]+` as a whole")
+    assert broken("abcd", both) == Breach(path=("length",), problem="its length is not from 0 to 3")
+    assert broken("AB", both) == Breach(
+        path=("regex",), problem="it does not match `[a-z]+` as a whole"
+    )
+
+
+@pytest.mark.parametrize(
+    ("constraint", "value", "path", "pointer"),
+    [
+        ('{"each": {"regex": "a"}}', ["a", "b"], ("each", "regex"), "/1"),
+        ('{"all_of": [{"length": {"max": 9}}, {"regex": "a"}]}', "b", ("all_of", 1, "regex"), ""),
+        ('{"any_of": [{"exact": "a"}, {"regex": "c"}]}', "b", ("any_of",), ""),
+        ('{"each": {"each": {"one_of": [1]}}}', [[1], [1, 2]], ("each", "each", "one_of"), "/1/1"),
+        ('{"each": {"any_of": [{"exact": 1}]}}', [2], ("each", "any_of"), "/0"),
+    ],
+)
+def test_a_breach_names_the_word_within_and_points_at_the_item(
+    constraint: str, value: Json, path: Rule, pointer: str
+) -> None:
+    breach = broken(value, named(constraint))
+    assert breach is not None
+    assert (breach.path, breach.pointer, breach.word) == (path, pointer, path[-1])
+
+
+def test_what_is_excluded_is_never_told() -> None:
+    for constraint in (
+        '{"not_one_of": ["secret"]}',
+        '{"any_of": [{"not_one_of": ["secret"]}, {"exact": "b"}]}',
+    ):
+        breach = broken("secret", named(constraint))
+        assert breach is not None
+        assert "secret" not in breach.problem
+
+
+@given(JSON, st.lists(st.sampled_from(["a", "b", 1, True, 0.5]), min_size=1))
+def test_among_and_apart_are_never_both(value: Json, values: list[Json]) -> None:
+    one_of = GrantArgument.model_validate_json(json.dumps({"one_of": values}))
+    not_one_of = GrantArgument.model_validate_json(json.dumps({"not_one_of": values}))
+    assert broken(value, one_of) or broken(value, not_one_of)
 
 
 def test_a_regex_that_explodes_elsewhere_answers_at_once_here() -> None:

@@ -1,0 +1,78 @@
+"""What may a grant say of a value?
+
+Law: a constraint is data. All that one names must hold, and so many lie within one another
+and no more; what a grant wants to say and these words cannot, it cannot say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from sandbox_runtime.strict import Json, Strict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox_runtime.manifests.problems import Where
+
+DEEPEST_CONSTRAINT = 4
+"""Constraints within a grant's constraint on one argument, `each` and the lists counted."""
+
+Scalar = str | int | float | bool
+Scalars = Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000)]
+
+
+class Range(Strict):
+    """A closed interval of numbers; an end left out is open."""
+
+    min: int | float | None = None
+    max: int | float | None = None
+
+
+class Length(Strict):
+    """How long a string (code points) or an array (items) may be."""
+
+    min: Annotated[int, Field(ge=0)] = 0
+    max: Annotated[int, Field(ge=0)] | None = None
+
+
+class Constraint(Strict):
+    """What a value may be. All that is named must hold."""
+
+    exact: Json = None
+    one_of: Scalars | None = None
+    not_one_of: Scalars | None = None
+    """Never shown to a model. A list of what is allowed is safer than one of what is not."""
+    subset: Scalars | None = None
+    """An array whose items are all among these."""
+    range: Range | None = None
+    length: Length | None = None
+    regex: Annotated[str, Field(max_length=1000)] | None = None
+    """RE2; the whole value must match."""
+    each: Constraint | None = None
+    """What every item of an array must meet."""
+    any_of: Annotated[tuple[Constraint, ...], Field(min_length=1, max_length=32)] | None = None
+    """At least one of these must hold."""
+    all_of: Annotated[tuple[Constraint, ...], Field(min_length=1, max_length=32)] | None = None
+    """Each of these must hold."""
+
+    def within(self) -> Iterator[tuple[Where, Constraint]]:
+        """Yield the constraints right within this one, and the path to each."""
+        if self.each is not None:
+            yield ("each",), self.each
+        for index, one in enumerate(self.any_of or ()):
+            yield ("any_of", index), one
+        for index, one in enumerate(self.all_of or ()):
+            yield ("all_of", index), one
+
+    def leaves(self) -> Iterator[Where]:
+        """Yield the path of each word that can be what a value breaks."""
+        yield from ((key,) for key in _WORDS if key in self.model_fields_set)
+        for path, inner in self.within():
+            if path[0] != "any_of":
+                yield from ((*path, *leaf) for leaf in inner.leaves())
+
+
+_WORDS = ("exact", "one_of", "not_one_of", "subset", "range", "length", "regex", "any_of")
