@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +33,16 @@ def isolated(room: Path) -> Iterator[Daemon]:
     )
     yield daemon
     daemon.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def burials() -> Iterator[None]:
+    """Bury the engines that ended here: set-up leaves that to whoever outlives it."""
+    yield
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    for pid in map(int, children):
+        if "dockerd" in Path(f"/proc/{pid}/comm").read_text():
+            os.waitpid(pid, 0)
 
 
 @pytest.fixture
