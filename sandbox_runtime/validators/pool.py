@@ -103,12 +103,20 @@ class Validators:
     async def _take(self) -> Worker:
         try:
             async with asyncio.timeout(self._limits.queue_time), self._changed:
-                await self._changed.wait_for(lambda: self._closed or self._free())
+                await self._wait_for_one()
                 if not self._closed:
                     return self._idle.pop()
         except TimeoutError as error:
             raise ValidatorsUnavailable(self._trouble) from error
         raise ValidatorsUnavailable("the broker's validators are closed")
+
+    async def _wait_for_one(self) -> None:
+        """Return when a worker is free, or none will be. Whoever gives up passes its turn on."""
+        try:
+            await self._changed.wait_for(lambda: self._closed or self._free())
+        except asyncio.CancelledError:
+            self._changed.notify()  # it may have been woken already (python/cpython#112202)
+            raise
 
     def _free(self) -> bool:
         """Return whether a living worker is idle; send for others in the dead ones' place."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.call import Check, ProposedCall
     from sandbox_runtime.manifests.catalogue import LoadedTool
     from sandbox_runtime.strict import Json
+    from sandbox_runtime.validators.process import Worker
 
     Build = Callable[..., Check]
 
@@ -306,3 +307,20 @@ async def assert_crash(validators: Validators, check: Build, sent: bytes) -> Non
 
 def written(message: Mapping[str, Json]) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode()
+
+
+async def test_a_caller_that_gives_up_as_its_turn_comes_passes_it_on(
+    hostile: Validators, check: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_back = hostile._give_back  # noqa: SLF001 - the moment at which a waiter has been woken
+
+    async def give_back_and_give_up(worker: Worker) -> None:
+        await give_back(worker)
+        second.cancel()
+
+    monkeypatch.setattr(hostile, "_give_back", give_back_and_give_up)
+    first, second, third = [asyncio.create_task(works(hostile, check)) for _ in range(3)]
+    async with asyncio.timeout(2):
+        assert await first
+        assert await third
+    assert second.cancelled()
