@@ -84,11 +84,11 @@ def test_row_filters_of_tool_and_grant_both_apply() -> None:
         }
     }
     both = registry.narrow("sql", LISTING, grant)
-    accepted = registry.check("sql", "SELECT id FROM orders", both)
+    statement = str(registry.check("sql", "SELECT id FROM orders", both).value)
     assert (
-        """WHERE "region" = 'eu' AND ("region" = 'eu' OR "region" = 'us') AND "tenant_id" = 42"""
-        in str(accepted.value)
-    )
+        "WHERE region COLLATE BINARY = 'eu' "
+        "AND (region COLLATE BINARY = 'eu' OR region COLLATE BINARY = 'us') AND tenant_id = 42"
+    ) in statement.replace('"main"."Orders".', "").replace('"', "")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from sandbox_runtime.destinations.sql.columns import name
-from sandbox_runtime.destinations.sql.filters import literal, row_condition
+from sandbox_runtime.destinations.sql.filters import column_of, literal, row_condition
 from sandbox_runtime.destinations.sql.settings import fold
 
 if TYPE_CHECKING:
@@ -39,22 +39,24 @@ def clamp_rows(root: exp.Expr, cap: int) -> int:
 def _own_limit(root: exp.Expr, cap: int) -> int:
     """Return the LIMIT that is written; without one, or with a negative one, `cap`."""
     written = root.args.get("limit")
-    if written is None or isinstance(written.expression, exp.Neg):
+    if written is None:
         return cap
-    digits: str = written.expression.this
-    return int(digits) if len(digits) < len(str(cap)) + 1 else cap
+    digits = written.expression.name.lstrip("0")
+    is_more = isinstance(written.expression, exp.Neg) or len(digits) > len(str(cap))
+    return cap if digits and is_more else int(digits or "0")
 
 
 def _view(table: str, reading: Reading) -> exp.Select:
     engine = reading.settings.engine
     _, granted = reading.settings.readable[fold(table)]
     named = [column for column in granted.columns if column in reading.used[table]]
+    base = exp.Table(this=name(table), db=name(engine.main_schema))
     view = exp.Select(
         # A table of which only rows are counted needs some column.
-        expressions=[exp.Column(this=name(column)) for column in named or granted.columns[:1]],
-        from_=exp.From(this=exp.Table(this=name(table), db=name(engine.main_schema))),
+        expressions=[column_of(base, column) for column in named or granted.columns[:1]],
+        from_=exp.From(this=base),
     )
-    condition = row_condition(granted.rows)
+    condition = row_condition(granted.rows, base)
     if condition is not None:
         view.set("where", exp.Where(this=condition))
         view.set("limit", exp.Limit(expression=_fence(engine)))

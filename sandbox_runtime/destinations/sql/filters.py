@@ -1,7 +1,9 @@
 """Which rows of a table exist?
 
 Law: a row exists if every filter holds; one that cannot be decided (null, another type)
-does not. Values stand as literals of the tree, never as text put together.
+does not. Values stand as literals of the tree, never as text put together. Columns carry
+schema and table: SQLite takes a bare quoted name that it does not know for a text, or for
+a name of the query around it, and a misspelt filter would hold for every row.
 """
 
 from __future__ import annotations
@@ -19,12 +21,19 @@ if TYPE_CHECKING:
     from sandbox_runtime.destinations.sql.settings import Bound, RowFilter, Scalar
 
 
-def row_condition(rows: Mapping[str, RowFilter]) -> exp.Expr | None:
+def row_condition(rows: Mapping[str, RowFilter], table: exp.Table) -> exp.Expr | None:
     """Return the condition that all filters make together; None if there is none."""
     conditions = [
-        condition for column, row_filter in rows.items() for condition in _of(column, row_filter)
+        condition
+        for column, row_filter in rows.items()
+        for condition in _of(column_of(table, column), row_filter)
     ]
     return reduce(_and, conditions) if conditions else None
+
+
+def column_of(table: exp.Table, column: str) -> exp.Column:
+    """Return a column that can be one of this very table, or an error of the database."""
+    return exp.Column(this=name(column), table=table.this.copy(), db=table.args["db"].copy())
 
 
 def literal(value: Scalar) -> exp.Expr:
@@ -36,13 +45,12 @@ def literal(value: Scalar) -> exp.Expr:
             return exp.Literal.number(int(value))
         case str():
             return exp.Literal.string(value)
-        case _ if value < 0:
-            return exp.Neg(this=exp.Literal.number(repr(abs(value))))
         case _:
-            return exp.Literal.number(repr(value))
+            digits = exp.Literal.number(repr(value).removeprefix("-"))
+            return exp.Neg(this=digits) if repr(value).startswith("-") else digits
 
 
-def _of(column: str, row_filter: RowFilter) -> Iterator[exp.Expr]:
+def _of(column: exp.Column, row_filter: RowFilter) -> Iterator[exp.Expr]:
     if "equals" in row_filter.model_fields_set:
         yield _equals(column, row_filter.equals)
     if row_filter.one_of is not None:
@@ -55,17 +63,25 @@ def _of(column: str, row_filter: RowFilter) -> Iterator[exp.Expr]:
         yield from _of(column, both)
 
 
-def _equals(column: str, value: Scalar) -> exp.Expr:
-    comparison = exp.Is if value is None else exp.EQ
-    return comparison(this=exp.Column(this=name(column)), expression=literal(value))
+def _equals(column: exp.Column, value: Scalar) -> exp.Expr:
+    if value is None:
+        return exp.Is(this=column.copy(), expression=exp.Null())
+    return exp.EQ(this=_exact(column, value), expression=literal(value))
 
 
-def _bounded(column: str, comparison: type[exp.Binary], bound: Bound) -> Iterator[exp.Expr]:
+def _bounded(column: exp.Column, comparison: type[exp.Binary], bound: Bound) -> Iterator[exp.Expr]:
     """Compare within one type: to SQLite every text is greater than every number."""
     types = ("text",) if isinstance(bound, str) else ("integer", "real")
-    held = exp.Anonymous(this="typeof", expressions=[exp.Column(this=name(column))])
+    held = exp.Anonymous(this="typeof", expressions=[column.copy()])
     yield exp.In(this=held, expressions=[exp.Literal.string(kind) for kind in types])
-    yield comparison(this=exp.Column(this=name(column)), expression=literal(bound))
+    yield comparison(this=_exact(column, bound), expression=literal(bound))
+
+
+def _exact(column: exp.Column, value: Scalar) -> exp.Expr:
+    """Compare texts letter by letter, whatever collation the table declares."""
+    if not isinstance(value, str):
+        return column.copy()
+    return exp.Collate(this=column.copy(), expression=exp.Var(this="BINARY"))
 
 
 def _and(left: exp.Expr, right: exp.Expr) -> Any:  # noqa: ANN401 - the library's own type
