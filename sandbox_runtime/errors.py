@@ -45,6 +45,8 @@ class Reason(StrEnum):
     ARGUMENT_NOT_ALLOWED = "ARGUMENT_NOT_ALLOWED"
     CHECK_ABORTED = "CHECK_ABORTED"
     # How much of it
+    ORDER_NOT_MET = "ORDER_NOT_MET"
+    RATE_EXCEEDED = "RATE_EXCEEDED"
     CALLS_SPENT = "CALLS_SPENT"
     BUDGET_SPENT = "BUDGET_SPENT"
     REFUSALS_SPENT = "REFUSALS_SPENT"
@@ -104,6 +106,8 @@ TABLE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.ARGUMENT_NOT_NAMED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.ARGUMENT_NOT_ALLOWED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.AGENT),
         Reason.CHECK_ABORTED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.AGENT),
+        Reason.ORDER_NOT_MET: Meaning("FAILED_PRECONDITION", Retry.LATER, Mender.AGENT),
+        Reason.RATE_EXCEEDED: Meaning("RESOURCE_EXHAUSTED", Retry.LATER, Mender.AGENT),
         Reason.CALLS_SPENT: Meaning("RESOURCE_EXHAUSTED", Retry.NEVER, Mender.OPENER),
         Reason.BUDGET_SPENT: Meaning("RESOURCE_EXHAUSTED", Retry.NEVER, Mender.OPENER),
         Reason.REFUSALS_SPENT: Meaning("RESOURCE_EXHAUSTED", Retry.NEVER, Mender.OPENER),

@@ -256,9 +256,10 @@ class Ledger:
 
     def _hydrated(self, record: records.TaskOpened, brought: Brought) -> OpenTask:
         tree = self._trees[record.tree_digest]
+        manifest = tree.tasks[record.manifest]
         return OpenTask(
-            state=begin(record),
-            manifest=tree.tasks[record.manifest],
+            state=begin(record, manifest.manifest.spec.grants),
+            manifest=manifest,
             tools=tree.tools,
             variables=brought.variables,
         )

@@ -21,9 +21,10 @@ from sandbox_runtime.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sandbox_runtime.manifests.catalogue import LoadedTask, LoadedTool
+    from sandbox_runtime.manifests.model import Grant
     from sandbox_runtime.records import Body, Micros, Record
     from sandbox_runtime.strict import Json
 
@@ -61,6 +62,7 @@ class CallEntry:
     decided: Body
     grant: str | None
     reserved_ms: int = 0
+    started_at: Micros = 0
     end: CallEntryEnd | None = None
 
 
@@ -80,6 +82,12 @@ class TaskState:
     calls: Mapping[str, CallEntry] = field(default_factory=dict)
     spent: Mapping[str, int] = field(default_factory=dict)
     """Started calls by grant."""
+    succeeded: Mapping[str, int] = field(default_factory=dict)
+    """Calls by grant that ended OK."""
+    windows: Mapping[str, int]
+    """By grant that has a rate, how many of its starts tell whether another is too many."""
+    starts: Mapping[str, tuple[Micros, ...]] = field(default_factory=dict)
+    """When the latest calls of those grants were started; no more than their windows hold."""
     wall_ms: float = 0.0
     result_bytes: int = 0
     refusals: int = 0
@@ -113,8 +121,8 @@ class OpenTask:
     variables: Mapping[str, Json]
 
 
-def begin(record: TaskOpened) -> TaskState:
-    """Return the state that opening a task leaves."""
+def begin(record: TaskOpened, grants: Iterable[Grant]) -> TaskState:
+    """Return the state that opening a task with these grants leaves."""
     return TaskState(
         id=record.task,
         manifest=record.manifest,
@@ -124,6 +132,7 @@ def begin(record: TaskOpened) -> TaskState:
         token_mac=record.token_mac,
         opened=record.body,
         expires_at=record.expires_at,
+        windows={grant.id: grant.rate.calls for grant in grants if grant.rate is not None},
     )
 
 
@@ -158,13 +167,22 @@ def _decided(state: TaskState, record: CallDecided) -> TaskState:
 
 
 def _intended(state: TaskState, record: CallIntent) -> TaskState:
-    entry = replace(state.calls[record.call], reserved_ms=record.reserved_ms)
+    entry = replace(state.calls[record.call], reserved_ms=record.reserved_ms, started_at=record.at)
     spent = state.spent.get(record.grant, 0) + 1
     return replace(
         state,
         calls={**state.calls, record.call: entry},
         spent={**state.spent, record.grant: spent},
+        starts=_started(state, record),
     )
+
+
+def _started(state: TaskState, record: CallIntent) -> Mapping[str, tuple[Micros, ...]]:
+    window = state.windows.get(record.grant, 0)
+    if window == 0:
+        return state.starts
+    earlier = state.starts.get(record.grant, ())
+    return {**state.starts, record.grant: (*earlier, record.at)[-window:]}
 
 
 def _ended(state: TaskState, record: CallOutcome, sequence: int) -> TaskState:
@@ -178,6 +196,8 @@ def _ended(state: TaskState, record: CallOutcome, sequence: int) -> TaskState:
         state,
         calls={**state.calls, record.call: ended},
         spent=_refunded(state, entry) if nothing_ran else state.spent,
+        starts=_taken_back(state, entry) if nothing_ran else state.starts,
+        succeeded=_succeeded(state, entry) if record.outcome is Outcome.OK else state.succeeded,
         refusals=state.refusals + nothing_ran,
         wall_ms=state.wall_ms + record.wall_ms,
         result_bytes=state.result_bytes + record.result_bytes,
@@ -187,3 +207,17 @@ def _ended(state: TaskState, record: CallOutcome, sequence: int) -> TaskState:
 def _refunded(state: TaskState, entry: CallEntry) -> Mapping[str, int]:
     grant = entry.grant or ""
     return {**state.spent, grant: state.spent.get(grant, 0) - 1}
+
+
+def _taken_back(state: TaskState, entry: CallEntry) -> Mapping[str, tuple[Micros, ...]]:
+    grant = entry.grant or ""
+    starts = list(state.starts.get(grant, ()))
+    if entry.started_at not in starts:
+        return state.starts
+    starts.remove(entry.started_at)
+    return {**state.starts, grant: tuple(starts)}
+
+
+def _succeeded(state: TaskState, entry: CallEntry) -> Mapping[str, int]:
+    grant = entry.grant or ""
+    return {**state.succeeded, grant: state.succeeded.get(grant, 0) + 1}

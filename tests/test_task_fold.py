@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sandbox_runtime import records
 from sandbox_runtime.call import Outcome
 from sandbox_runtime.errors import Reason
+from sandbox_runtime.manifests.model import Grant, Rate
 from sandbox_runtime.task import Phase, begin, evolve
 from tests.support.manifests import BODY, NOW, opened
 
 if TYPE_CHECKING:
     from sandbox_runtime.task import TaskState
+
+GRANTS = [
+    Grant(id="friends", tool="greet", why="tests", rate=Rate(calls=2, per=timedelta(minutes=1)))
+]
 
 
 def decided(call: str, **changes: object) -> records.CallDecided:
@@ -41,9 +47,9 @@ def refused(call: str, **changes: object) -> records.CallDecided:
     return decided(call, permitted=False, reason=Reason.ARGUMENT_NOT_ALLOWED, **changes)
 
 
-def intent(call: str) -> records.CallIntent:
+def intent(call: str, at: int = NOW) -> records.CallIntent:
     return records.CallIntent(
-        at=NOW,
+        at=at,
         task="t-1",
         call=call,
         grant="friends",
@@ -71,7 +77,7 @@ def outcome(call: str, how: Outcome = Outcome.OK) -> records.CallOutcome:
 
 
 def fold(*entries: records.Record) -> TaskState:
-    state = begin(opened())
+    state = begin(opened(), GRANTS)
     for sequence, entry in enumerate(entries):
         state = evolve(state, entry, sequence)
     return state
@@ -124,6 +130,32 @@ def test_closing_and_muting_are_remembered() -> None:
 def test_a_record_survives_its_way_to_the_log_and_back() -> None:
     for record in (opened(), refused("c-1"), intent("c-1"), outcome("c-1")):
         assert records.parse(records.leaf(record)) == record
+
+
+def test_only_a_call_that_ended_ok_has_succeeded() -> None:
+    assert fold(decided("c-1"), intent("c-1")).succeeded == {}
+    assert fold(decided("c-1"), intent("c-1"), outcome("c-1")).succeeded == {"friends": 1}
+    for how in set(Outcome) - {Outcome.OK}:
+        assert fold(decided("c-1"), intent("c-1"), outcome("c-1", how)).succeeded == {}
+
+
+def test_of_the_starts_only_those_are_kept_that_the_window_needs() -> None:
+    entries = [e for n in range(5) for e in (decided(f"c-{n}"), intent(f"c-{n}", NOW + n))]
+    assert fold(*entries).starts == {"friends": (NOW + 3, NOW + 4)}
+
+
+def test_a_grant_without_a_rate_keeps_no_starts() -> None:
+    state = begin(opened(), [GRANTS[0].model_copy(update={"rate": None})])
+    for entry in (decided("c-1"), intent("c-1")):
+        state = evolve(state, entry, 0)
+    assert (state.starts, state.spent) == ({}, {"friends": 1})
+
+
+def test_a_start_of_which_nothing_came_is_taken_back() -> None:
+    entries = (decided("c-1"), intent("c-1", NOW), decided("c-2"), intent("c-2", NOW + 1))
+    state = fold(*entries, outcome("c-1", Outcome.SANDBOX_UNAVAILABLE))
+    assert state.starts == {"friends": (NOW + 1,)}
+    assert fold(*entries, outcome("c-1", Outcome.UNKNOWN)).starts == {"friends": (NOW, NOW + 1)}
 
 
 def test_folding_what_the_log_holds_gives_the_same_state() -> None:

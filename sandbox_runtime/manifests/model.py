@@ -269,6 +269,13 @@ class Lifetime(Strict):
     max: Annotated[Duration, durations("1s", "7d")] = timedelta(hours=1)
 
 
+class Rate(Strict):
+    """So many started calls within any stretch of time of this length."""
+
+    calls: Annotated[int, Field(ge=1, le=1000)]
+    per: Annotated[Duration, durations("1s", "7d")]
+
+
 class Grant(Strict):
     """One capability: this tool, with arguments like these, so many times, because."""
 
@@ -277,6 +284,9 @@ class Grant(Strict):
     tool: Name
     why: Annotated[str, Field(min_length=1, max_length=1000)]
     max_calls: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    rate: Rate | None = None
+    after: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)] | None = None
+    """Ids of grants. Under each of them a call of the task has to have ended OK before."""
     arguments: dict[ArgumentName, GrantArgument] = Field(default_factory=dict)
 
 

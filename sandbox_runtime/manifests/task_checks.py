@@ -22,6 +22,7 @@ from sandbox_runtime.manifests.model import (
     ToolArgument,
     Variable,
 )
+from sandbox_runtime.manifests.order_checks import order
 from sandbox_runtime.manifests.problems import (
     Finding,
     Where,
@@ -57,6 +58,7 @@ def check_task(task: Task, data: Json, known: Known) -> Iterator[Finding]:
     spec = task.spec
     yield from _lifetime(spec.lifetime)
     yield from _ids(spec.grants)
+    yield from order(spec.grants, _GRANTS)
     yield from _patterns(spec.variables)
     for index, grant in enumerate(spec.grants):
         yield from _grant(grant, spec.variables, known, (*_GRANTS, index))

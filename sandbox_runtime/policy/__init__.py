@@ -6,13 +6,14 @@ anyone can decide a recorded call again, bit for bit.
 
 from sandbox_runtime.policy.admit import admit
 from sandbox_runtime.policy.answer import Invalid, ToolAnswer, answer_checks, read_answer
-from sandbox_runtime.policy.decide import decide, wall_time_left
+from sandbox_runtime.policy.decide import Turn, decide, spent, tried, wall_time_left
 from sandbox_runtime.policy.match import match
 from sandbox_runtime.policy.release import bytes_left, release
 
 __all__ = [
     "Invalid",
     "ToolAnswer",
+    "Turn",
     "admit",
     "answer_checks",
     "bytes_left",
@@ -20,5 +21,7 @@ __all__ = [
     "match",
     "read_answer",
     "release",
+    "spent",
+    "tried",
     "wall_time_left",
 ]

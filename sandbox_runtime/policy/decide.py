@@ -15,9 +15,10 @@ from sandbox_runtime.errors import Reason
 from sandbox_runtime.manifests.effective import bind_constraints
 from sandbox_runtime.policy.constraints import broken
 from sandbox_runtime.policy.match import lives
+from sandbox_runtime.policy.pace import held_up
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sandbox_runtime.call import Attempt, Candidate, Check, Checked, Rule, Verdict
     from sandbox_runtime.manifests.model import Grant
@@ -29,7 +30,7 @@ _BUDGETS: Rule = ("spec", "budgets")
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class Turn:
     """A refusal, and how far its grant came: the furthest one is the most helpful."""
 
     refused: Refused
@@ -44,20 +45,28 @@ def decide(
     1. the task still lives, and its budgets are not spent;
     2. under one grant, every destination accepted its value;
     3. under the same grant, every constraint holds for the canonical values;
-    4. the same grant has calls left.
+    4. the same grant may be used once more, and now.
     """
-    if (dead := lives(task, now) or _spent(task)) is not None:  # 1
+    if (dead := lives(task, now) or spent(task)) is not None:  # 1
         return dead
-    turns: list[_Turn] = []
-    for attempt, verdicts in zip(candidate.attempts, checked.verdicts, strict=True):
-        decision = _try(task, candidate, attempt, verdicts)
+    turns: list[Turn] = []
+    for decision in tried(task, candidate, checked, now):
         if isinstance(decision, Permitted):
             return decision
         turns.append(decision)
     return max(turns, key=lambda turn: turn.reached).refused
 
 
-def _spent(task: OpenTask) -> Refused | None:
+def tried(
+    task: OpenTask, candidate: Candidate, checked: Checked, now: Micros
+) -> Iterator[Permitted | Turn]:
+    """Yield what each of the candidate's grants alone says of it, in their order."""
+    for attempt, verdicts in zip(candidate.attempts, checked.verdicts, strict=True):
+        yield _try(task, candidate, attempt, verdicts, now)
+
+
+def spent(task: OpenTask) -> Refused | None:
+    """Return which of the task's budgets is used up, or None."""
     budgets, state = task.manifest.manifest.spec.budgets, task.state
     if state.started >= budgets.calls:
         return _over("calls", f"the task's {budgets.calls} calls are used up")
@@ -73,26 +82,30 @@ def _over(budget: str, problem: str) -> Refused:
 
 
 def _try(
-    task: OpenTask, candidate: Candidate, attempt: Attempt, verdicts: Sequence[Verdict]
-) -> Permitted | _Turn:
+    task: OpenTask,
+    candidate: Candidate,
+    attempt: Attempt,
+    verdicts: Sequence[Verdict],
+    now: Micros,
+) -> Permitted | Turn:
     grant = task.manifest.manifest.spec.grants[attempt.grant_index]
     for check, verdict in zip(attempt.checks, verdicts, strict=False):  # 2
         match verdict:
             case Objected():
-                return _Turn(_objected(grant, check, verdict), 0)
+                return Turn(_objected(grant, check, verdict), 0)
             case CheckAborted():
-                return _Turn(_aborted(grant, check), 0)
+                return Turn(_aborted(grant, check), 0)
             case Finding():
                 continue
             case _:
                 assert_never(verdict)
     if len(verdicts) != len(attempt.checks):
-        return _Turn(_aborted(grant, attempt.checks[len(verdicts)]), 0)
+        return Turn(_aborted(grant, attempt.checks[len(verdicts)]), 0)
     arguments = _canonical(candidate.arguments, verdicts)
     if (constraint := _constraint(task, attempt, grant, arguments)) is not None:  # 3
-        return _Turn(constraint, 1)
-    if task.state.spent.get(grant.id, 0) >= grant.max_calls:  # 4
-        return _Turn(_used_up(attempt, grant), 2)
+        return Turn(constraint, 1)
+    if (refused := held_up(task, attempt.grant_index, now)) is not None:  # 4
+        return Turn(refused, 2)
     return _permitted(candidate, attempt, arguments, verdicts)
 
 
@@ -143,15 +156,6 @@ def _constraint(
                 grant=grant.id,
             )
     return None
-
-
-def _used_up(attempt: Attempt, grant: Grant) -> Refused:
-    return Refused(
-        reason=Reason.CALLS_SPENT,
-        problem=f"the {grant.max_calls} calls of grant `{grant.id}` are used up",
-        rule=("spec", "grants", attempt.grant_index, "max_calls"),
-        grant=grant.id,
-    )
 
 
 def _permitted(

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from sandbox_runtime.manifests.loader import load_texts
+from sandbox_runtime.manifests.problems import ManifestErrors
+
 Told = Callable[..., str]
 
 TITLE = "{exact: $word}"
@@ -124,3 +127,47 @@ def test_a_constraint_that_cannot_be_meant_is_told_at_its_place(
 )
 def test_constraints_that_can_be_met_load(told: Told, old: str, new: str) -> None:
     assert told("report.yaml", old, new) == ""
+
+
+ORDER = {
+    "a grant that there is none of": (
+        ("why: draw the chart", "why: draw the chart\n      after: [total]"),
+        "28:15: no grant `total` in this task; did you mean `totals`?",
+    ),
+    "itself": (
+        ("why: draw the chart", "why: draw the chart\n      after: [chart]"),
+        "28:15: grant `chart` would wait for itself",
+    ),
+    "one twice": (
+        ("why: draw the chart", "why: draw the chart\n      after: [totals, totals]"),
+        "28:23: grant `totals` stands here twice",
+    ),
+    "none": (
+        ("why: draw the chart", "why: draw the chart\n      after: []"),
+        "28:14: expected at least 1 entry, found a list",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "problem"), ORDER.values(), ids=ORDER)
+def test_an_order_that_cannot_be_kept_is_told_at_its_place(
+    told: Told, change: tuple[str, str], problem: str
+) -> None:
+    assert f"report.yaml:{problem}" in told("report.yaml", *change).splitlines()
+
+
+def test_grants_that_wait_for_one_another_are_told(files: dict[str, str]) -> None:
+    text = files["report.yaml"].replace("why: draw", "after: [totals]\n      why: draw")
+    with pytest.raises(ManifestErrors) as caught:
+        load_texts({**files, "report.yaml": text.replace("max_calls: 5", "after: [chart]")})
+    assert str(caught.value).splitlines() == [
+        "report.yaml:14:15: these grants wait for one another: `totals` → `chart` → `totals`",
+        "report.yaml:27:15: these grants wait for one another: `chart` → `totals` → `chart`",
+    ]
+
+
+def test_an_order_and_a_rate_load(told: Told) -> None:
+    assert told("report.yaml", "why: draw", "after: [totals]\n      why: draw") == ""
+    assert told("report.yaml", "why: draw", "rate: {calls: 1, per: 10s}\n      why: draw") == ""
+    unitless = told("report.yaml", "why: draw", "rate: {calls: 1, per: 5}\n      why: draw")
+    assert "27:28: expected a duration" in unitless

@@ -89,9 +89,10 @@ def open_task(
 ) -> OpenTask:
     """Return an open task under the manifests of `sources`."""
     tree = load_texts(sources or SOURCES)
+    manifest = next(iter(tree.tasks.values()))
     return OpenTask(
-        state=state or begin(opened()),
-        manifest=next(iter(tree.tasks.values())),
+        state=state or begin(opened(), manifest.manifest.spec.grants),
+        manifest=manifest,
         tools=tree.tools,
         variables=variables if variables is not None else {"friend": "Ada"},
     )
