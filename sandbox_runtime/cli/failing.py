@@ -16,8 +16,6 @@ from sandbox_runtime.errors import EvidenceUnavailable, Fault, Refusal, SandboxU
 from sandbox_runtime.evidence.faults import DamagedBody, DamagedLog, KeysRefused, LogInUse
 from sandbox_runtime.manifests.problems import ManifestErrors
 from sandbox_runtime.sandbox.context import ToolNotBuildable
-from sandbox_runtime.server.listening import ListenRefused
-from sandbox_runtime.validators.process import ValidatorsUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +26,6 @@ ENDS = (
     Refusal,
     Fault,
     ManifestErrors,
-    ListenRefused,
     click.ClickException,
     click.Abort,
     OSError,
@@ -45,8 +42,6 @@ _MENDS: Mapping[type[Exception], str] = MappingProxyType(
         EvidenceUnavailable: "see that the state directory is the broker's alone and has room",
         SandboxUnavailable: "see that the engine runs and that you may use it: `docker info`",
         ToolNotBuildable: "look into the tool's folder, and at `--base`",
-        ValidatorsUnavailable: "run the broker as root, or free the user ids of `validators`",
-        ListenRefused: "set another place under `listen` in the settings",
     }
 )
 """By the nearest class. What has no line here ends with its own mend."""
@@ -59,7 +54,7 @@ def failure(error: BaseException) -> Failure:
             return Failure(error.problem, error.hint)
         case ManifestErrors():
             return _problems(error)
-        case Fault() | ListenRefused():
+        case Fault():
             return _fault(error)
         case click.ClickException():
             return _usage(error)
@@ -69,10 +64,10 @@ def failure(error: BaseException) -> Failure:
             return Failure("interrupted")
 
 
-def _fault(error: Fault | ListenRefused) -> Failure:
+def _fault(error: Fault) -> Failure:
     mend = next((_MENDS[each] for each in type(error).__mro__ if each in _MENDS), None)
-    yours = isinstance(error, ToolNotBuildable | ListenRefused)
-    return Failure(str(error), mend, FAILED if yours else FAULT)
+    code = FAILED if isinstance(error, ToolNotBuildable) else FAULT
+    return Failure(str(error), mend, code)
 
 
 def _problems(errors: ManifestErrors) -> Failure:

@@ -16,8 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sandbox_runtime.destinations.contract import Objection
-from sandbox_runtime.destinations.registry import check
+from sandbox_runtime.destinations.model_text.characters import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 FAILED, USAGE, FAULT = 1, 2, 3
 _WIDE: Final = 1_000_000
 """Columns of a pipe or a file: what reads it folds its own lines."""
-_LONGEST: Final = 10_000_000
-"""Characters of one text that are cleaned for a terminal."""
 
 
 class Failure(Exception):  # noqa: N818 - an ending, with its exit code
@@ -156,8 +153,4 @@ def visible(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return text of a stranger's making as a terminal may show it."""
-    try:
-        cleaned = check("model_text", text, {"max_chars": _LONGEST}).value
-    except Objection as objection:
-        return f"({objection.problem})"
-    return cleaned if isinstance(cleaned, str) else ""
+    return cleaned(text)[0]

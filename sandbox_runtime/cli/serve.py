@@ -14,13 +14,14 @@ import orjson
 import structlog
 
 from sandbox_runtime.cli.options import DEFAULT_STATE, data_option, sources, speaks
+from sandbox_runtime.cli.output import FAULT, Failure, Output
+from sandbox_runtime.server.listening import ListenRefused
 from sandbox_runtime.server.serving import Ready, serve
 from sandbox_runtime.server.settings import Settings, load, parse
+from sandbox_runtime.validators.process import ValidatorsUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sandbox_runtime.cli.output import Output
 
 
 @click.command("serve")
@@ -55,7 +56,14 @@ def command(
         raise click.UsageError("--data goes with --dev; the settings have their own")
     _diagnose_as_json()
     settings = load(config) if config is not None else _dev_settings(state, sources(data))
-    asyncio.run(serve(settings, ready=_announcer(output)))
+    try:
+        asyncio.run(serve(settings, ready=_announcer(output)))
+    except ListenRefused as refused:
+        mend = "set another place under `listen` in the settings"
+        raise Failure(str(refused), mend) from refused
+    except ValidatorsUnavailable as fault:
+        mend = "run the broker as root, with user ids under `validators` that nobody has"
+        raise Failure(str(fault), mend, FAULT) from fault
 
 
 def _dev_settings(state: Path, data: dict[str, Path]) -> Settings:
