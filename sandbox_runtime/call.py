@@ -98,7 +98,8 @@ class Objected(Strict):
     verdict: Literal["objected"] = "objected"
     pointer: str
     kind: str
-    code: str
+    code: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,100}$")]
+    """A name and never a value: it stands in the log's leaf."""
     problem: str
     subject: str | None
     position: tuple[int, int] | None

@@ -33,6 +33,16 @@ FINDING: dict[str, Json] = {
     "facts": {},
     "changes": [],
 }
+OBJECTED: dict[str, Json] = {
+    "verdict": "objected",
+    "pointer": "",
+    "kind": "raw",
+    "code": "raw.wrong",
+    "problem": "",
+    "subject": None,
+    "position": None,
+    "hint": None,
+}
 
 
 def candidate(arguments: dict[str, Json], *attempts: tuple[Check, ...]) -> Candidate:
@@ -144,6 +154,14 @@ async def test_a_worker_that_died_idle_costs_no_value(hostile: Validators, check
                 "verdict": {"verdict": "aborted", "pointer": "", "kind": "raw", "cause": "time"},
             },
             id="an-abort",
+        ),
+        pytest.param(
+            {"type": "said", "job": 1, "verdict": {**OBJECTED, "code": "raw.the secret value"}},
+            id="a-value-in-the-code",
+        ),
+        pytest.param(
+            {"type": "said", "job": 1, "verdict": {**OBJECTED, "code": "x" * 70_000}},
+            id="a-code-that-no-leaf-holds",
         ),
     ],
 )
