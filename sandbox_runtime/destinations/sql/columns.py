@@ -44,10 +44,10 @@ def resolve_column(column: exp.Column, scope: Scope, reading: Reading, *, result
         return True
     for around in scope.around():
         holding = around.holding(column.name)
-        if len(holding) > 1 and fold(column.name) not in around.merged:
+        if len(holding) > 1:
             raise _ambiguous(column, holding)
         if holding:
-            _write(column, holding, reading)
+            _write(column, holding[0], reading, bare=around.is_shared(fold(column.name)))
             return True
         if fold(column.name) in around.results and (results or around is not scope):
             return True
@@ -103,16 +103,15 @@ def _resolve_qualified(column: exp.Column, scope: Scope, reading: Reading) -> No
         )
     if source.spelling(column.name) is None:
         raise unknown_column(column, scope)
-    _write(column, [source], reading)
+    _write(column, source, reading, bare=False)
 
 
-def _write(column: exp.Column, holding: list[Source], reading: Reading) -> None:
-    """Spell the column as its source does. One that USING merged keeps no alias."""
-    spelling = holding[0].spelling(column.name) or column.name
-    for source in holding:
-        reading.use(source, source.spelling(column.name) or spelling)
+def _write(column: exp.Column, source: Source, reading: Reading, *, bare: bool) -> None:
+    """Spell the column as its source does, with the source's alias if it is not `bare`."""
+    spelling = source.folded[fold(column.name)]
+    reading.use(source, spelling)
     column.set("this", name(spelling))
-    column.set("table", name(holding[0].alias) if len(holding) == 1 else None)
+    column.set("table", None if bare else name(source.alias))
 
 
 def _ambiguous(column: exp.Column, holding: list[Source]) -> Objection:

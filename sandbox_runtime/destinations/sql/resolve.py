@@ -27,6 +27,7 @@ from sandbox_runtime.destinations.sql.results import (
     name_apart,
     name_results,
     names_of,
+    ordered_name,
     spell_out_stars,
 )
 from sandbox_runtime.destinations.sql.scope import Scope, Source
@@ -148,8 +149,8 @@ class _Resolver:
         """A whole term that is a result's name means the result, before any column."""
         order = select.args.get("order")
         for term in order.expressions if order else []:
-            bare = term.this.this if isinstance(term.this, exp.Collate) else term.this
-            if not (_is_bare(bare) and fold(bare.name) in scope.results):
+            bare = ordered_name(term)
+            if bare is None or fold(bare.name) not in scope.results:
                 self._expression(term, named, scope)
 
     def _expression(
@@ -183,15 +184,12 @@ def _renamed(entry: exp.Expr, columns: tuple[str, ...]) -> tuple[str, ...]:
 def _check_compound_order(query: exp.Expr, columns: set[str]) -> None:
     """SQLite orders a compound by its results only: by number, or by name."""
     for term in query.args["order"].expressions:
-        bare = term.this.this if isinstance(term.this, exp.Collate) else term.this
-        if _is_bare(bare) and fold(bare.name) not in columns:
+        bare = ordered_name(term)
+        whole = term.this.this if isinstance(term.this, exp.Collate) else term.this
+        if bare is not None and fold(bare.name) not in columns:
             raise unknown_column(bare, Scope(None))
-        if not (_is_bare(bare) or (isinstance(bare, exp.Literal) and not bare.is_string)):
+        if bare is None and not (isinstance(whole, exp.Literal) and not whole.is_string):
             raise _refused(term, "sql.node_not_allowed", "order a compound by a result's name")
-
-
-def _is_bare(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Column) and node.args.get("table") is None
 
 
 def _refused(node: exp.Expr, code: str, problem: str) -> Objection:

@@ -36,15 +36,16 @@ def names_of(select: exp.Expr) -> tuple[str, ...]:
 
 
 def spell_out_stars(select: exp.Expr, scope: Scope, reading: Reading) -> None:
-    """Put columns where `*` and `t.*` stand."""
+    """Put columns where `*` and `t.*` stand.
+
+    To SQLite such a column carries its name as if it were given: where another result is
+    given the same, an ORDER BY means the first. So there the name is written down.
+    """
+    given = given_names(select)
     items: list[exp.Expr] = []
     for item in select.expressions:
-        if isinstance(item, exp.Star):
-            items.extend(_all_columns(item, scope, reading))
-        elif isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
-            items.extend(_columns_of(item, scope, reading))
-        else:
-            items.append(item)
+        columns = _columns(item, scope, reading)
+        items.extend([item] if columns is None else [_named(each, given) for each in columns])
     if any(item.is_star for item in select.expressions):
         reading.note("the columns of * were spelled out")
         select.set("expressions", items)
@@ -60,13 +61,34 @@ def name_results(select: exp.Expr, reading: Reading) -> None:
 
 def name_apart(select: exp.Expr) -> None:
     """Number results of one name, as SQLite does for a query that is read from."""
+    renamed: dict[str, str] = {}
     taken: set[str] = set()
     numbers: Counter[str] = Counter()
     for item in list(select.expressions):
-        free = _free(item.alias_or_name, taken, numbers)
+        called = item.alias_or_name
+        free = _free(called, taken, numbers)
         taken.add(fold(free))
-        if free != item.alias_or_name:
+        if free != called:
             item.replace(exp.Alias(this=item.unalias().copy(), alias=name(free)))
+        if isinstance(item, exp.Alias):
+            renamed.setdefault(fold(called), free)
+    _follow(select, {old: new for old, new in renamed.items() if old != fold(new)})
+
+
+def _follow(select: exp.Expr, renamed: dict[str, str]) -> None:
+    """Let an ORDER BY that means a result by its name mean the same result still."""
+    order = select.args.get("order")
+    for term in order.expressions if order and renamed else []:
+        bare = ordered_name(term)
+        if bare is not None and fold(bare.name) in renamed:
+            bare.set("this", name(renamed[fold(bare.name)]))
+
+
+def ordered_name(term: exp.Expr) -> exp.Column | None:
+    """Return the whole of an ORDER BY term, if it is a name without a table's."""
+    bare = term.this.this if isinstance(term.this, exp.Collate) else term.this
+    is_bare = isinstance(bare, exp.Column) and bare.args.get("table") is None
+    return bare if is_bare else None
 
 
 def _free(wanted: str, taken: set[str], numbers: Counter[str]) -> str:
@@ -77,20 +99,32 @@ def _free(wanted: str, taken: set[str], numbers: Counter[str]) -> str:
     return free
 
 
+def _named(column: exp.Expr, given: frozenset[str]) -> exp.Expr:
+    if fold(column.name) not in given:
+        return column
+    return exp.Alias(this=column, alias=name(column.name))
+
+
+def _columns(item: exp.Expr, scope: Scope, reading: Reading) -> list[exp.Expr] | None:
+    """Return the columns that a `*` stands for; None if the item is no `*`."""
+    if isinstance(item, exp.Star):
+        return _all_columns(item, scope, reading)
+    if isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
+        return _columns_of(item, scope, reading)
+    return None
+
+
 def _all_columns(star: exp.Expr, scope: Scope, reading: Reading) -> list[exp.Expr]:
     if not scope.sources:
         raise Objection("sql.parse", "`*` needs a FROM", position=position(star))
     reading.spell(sum(len(source.columns) for source in scope.sources))
     items: list[exp.Expr] = []
-    merged: set[str] = set()
     for source in scope.sources:
         for column in source.columns:
             reading.use(source, column)
-            if fold(column) not in scope.merged:
-                items.append(_column(source, column))
-            elif fold(column) not in merged:
-                merged.add(fold(column))
-                items.append(exp.Column(this=name(column)))
+            if not scope.is_merged(source, fold(column)):
+                bare = scope.is_shared(fold(column))
+                items.append(exp.Column(this=name(column)) if bare else _column(source, column))
     return items
 
 

@@ -42,8 +42,10 @@ class Scope:
 
     outer: Scope | None
     sources: list[Source] = field(default_factory=list)
-    merged: set[str] = field(default_factory=set)
-    """Folded columns that USING or NATURAL made one of two."""
+    merged: set[tuple[str, str]] = field(default_factory=set)
+    """Folded alias and column of what USING or NATURAL made one with a source before."""
+    is_coalescing: bool = False
+    """Whether a RIGHT or FULL join merged columns: their value may come from either side."""
     results: frozenset[str] = frozenset()
     """Folded names that the SELECT gives to its results."""
 
@@ -63,7 +65,16 @@ class Scope:
 
     def holding(self, column: str) -> list[Source]:
         """Return the sources of this SELECT that have such a column."""
-        return [source for source in self.sources if source.spelling(column) is not None]
+        wanted = fold(column)
+        return [s for s in self.sources if wanted in s.folded and not self.is_merged(s, wanted)]
+
+    def is_merged(self, source: Source, folded: str) -> bool:
+        """Whether this column of `source` is one with a column before it."""
+        return (fold(source.alias), folded) in self.merged
+
+    def is_shared(self, folded: str) -> bool:
+        """Whether sources share a column of this name whose value only the database knows."""
+        return self.is_coalescing and any(name == folded for _, name in self.merged)
 
     def common(self, source: Source) -> set[str]:
         """Return the folded columns that `source` shares with the sources so far."""

@@ -57,25 +57,31 @@ def add_source(source: Source, node: exp.Expr, scope: Scope) -> None:
 
 def merge_columns(join: exp.Expr, source: Source, scope: Scope, reading: Reading) -> None:
     """Remember which columns USING or NATURAL makes one of. Before the source is added."""
-    if not (scope.merged or join.args.get("method") or join.args.get("using")):
+    using = join.args.get("using") or []
+    is_natural = join.args.get("method") == "NATURAL"
+    if not (using or is_natural):
         return
     common = scope.common(source)
-    if join.args.get("method") == "NATURAL":
-        scope.merged |= common
-    for column in join.args.get("using") or []:
-        if fold(column.name) not in common:
-            raise Objection(
-                "sql.column_not_granted",
-                f"`{column.name}` is no column of both tables",
-                position=position(column),
-                subject=column.name,
-                hint="columns of both: " + listed(sorted(common)),
-            )
-        scope.merged.add(fold(column.name))
+    for column in using:
+        _must_be_common(column, common)
         column.set("this", source.spelling(column.name))
+    merged = common if is_natural else {fold(column.name) for column in using}
+    scope.merged |= {(fold(source.alias), column) for column in merged}
+    scope.is_coalescing = scope.is_coalescing or join.args.get("side") in ("RIGHT", "FULL")
     for known in (*scope.sources, source):
-        for merged in scope.merged & known.folded.keys():
-            reading.use(known, known.folded[merged])
+        for column in merged & known.folded.keys():
+            reading.use(known, known.folded[column])
+
+
+def _must_be_common(column: exp.Expr, common: set[str]) -> None:
+    if fold(column.name) not in common:
+        raise Objection(
+            "sql.column_not_granted",
+            f"`{column.name}` is no column of both tables",
+            position=position(column),
+            subject=column.name,
+            hint="columns of both: " + listed(sorted(common)),
+        )
 
 
 def join_freely(join: exp.Expr) -> None:
