@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from sandbox_runtime.records import CallDecided, Micros, Record
     from sandbox_runtime.strict import Json
 
+MAX_UNSPENT_BYTES = 64 << 20
+"""What a task may have the log keep of its refused calls and checks. Each is counted as well, and
+few of the largest fill a disk as surely as many."""
+
 _log = structlog.get_logger("sandbox_broker.call")
 
 
@@ -191,7 +195,8 @@ class Deciding:
 
     def _refuse_muted(self, live: Live) -> None:
         budgets, state = live.task.manifest.manifest.spec.budgets, live.task.state
-        if state.refusals < budgets.refusals and state.checks < budgets.checks:
+        counted = state.refusals < budgets.refusals and state.checks < budgets.checks
+        if counted and state.unspent_bytes < MAX_UNSPENT_BYTES:
             return
         if not state.muted:
             self._ledger.append(live, [RefusalsSpent(at=self._ledger.now(), task=state.id)])

@@ -92,6 +92,8 @@ class TaskState:
     result_bytes: int = 0
     refusals: int = 0
     checks: int = 0
+    unspent_bytes: int = 0
+    """What the log keeps of calls that spent nothing: refused ones and checks."""
     muted: bool = False
     """Its refusals are used up: nothing more of it is decided or logged."""
 
@@ -154,6 +156,8 @@ def evolve(state: TaskState, record: Record, sequence: int) -> TaskState:
 
 
 def _decided(state: TaskState, record: CallDecided) -> TaskState:
+    if record.checked_only or not record.permitted:
+        state = _unspent(state, record.body)
     refusals = state.refusals + (not record.permitted)
     if record.checked_only:
         return replace(state, checks=state.checks + 1, refusals=refusals)
@@ -192,6 +196,8 @@ def _ended(state: TaskState, record: CallOutcome, sequence: int) -> TaskState:
     )
     ended = replace(entry, phase=Phase.ENDED, end=end)
     nothing_ran = record.outcome in _NOTHING_RAN
+    if nothing_ran:
+        state = _unspent(state, entry.decided)
     return replace(
         state,
         calls={**state.calls, record.call: ended},
@@ -202,6 +208,10 @@ def _ended(state: TaskState, record: CallOutcome, sequence: int) -> TaskState:
         wall_ms=state.wall_ms + record.wall_ms,
         result_bytes=state.result_bytes + record.result_bytes,
     )
+
+
+def _unspent(state: TaskState, kept: Body) -> TaskState:
+    return replace(state, unspent_bytes=state.unspent_bytes + kept.size)
 
 
 def _refunded(state: TaskState, entry: CallEntry) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox_runtime import deciding
 from sandbox_runtime.audit.reading import calls, stored
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.call import Answered, Outcome
@@ -146,6 +147,19 @@ async def test_a_task_that_used_up_its_refusals_writes_no_more(tmp_path: Path) -
             assert muted.why is Reason.REFUSALS_SPENT
     assert kinds(tmp_path).count("call.decided") == 5
     assert kinds(tmp_path).count("alert.refusals_spent") == 1
+
+
+async def test_few_large_checks_fill_the_disk_no_more_than_many_small_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "MAX_UNSPENT_BYTES", 20_000)
+    large = f'{{"name": "Ada", "note": "{"n" * 10_000}"}}'
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        await stage.broker.check_call(live, propose(large))
+        muted = await refusal(stage.broker.check_call(live, propose(large)))
+    assert muted.why is Reason.REFUSALS_SPENT
+    assert kinds(tmp_path).count("call.decided") == 1
 
 
 async def test_cancelling_the_caller_kills_the_container_and_is_recorded(tmp_path: Path) -> None:

@@ -115,6 +115,21 @@ def test_refused_and_checked_only_calls_spend_nothing() -> None:
     assert set(state.calls) == {"c-1"}
 
 
+def test_what_the_log_keeps_of_calls_that_spent_nothing_is_added_up() -> None:
+    large = BODY.model_copy(update={"size": 1000})
+    state = fold(
+        refused("c-1", body=large),
+        decided("c-2", checked_only=True, body=large),
+        decided("c-3", body=large),
+        intent("c-3"),
+        outcome("c-3", Outcome.SANDBOX_UNAVAILABLE),
+        decided("c-4", body=large),
+        intent("c-4"),
+        outcome("c-4"),
+    )
+    assert state.unspent_bytes == 3000
+
+
 def test_a_refused_check_counts_as_both() -> None:
     state = fold(refused("c-1", checked_only=True))
     assert (state.refusals, state.checks) == (1, 1)
