@@ -13,6 +13,7 @@ import sqlite3
 import pytest
 
 from sandbox_runtime.destinations import registry
+from sandbox_runtime.destinations.contract import Objection
 from sandbox_runtime.strict import Json
 
 MISSPELT: list[dict[str, Json]] = [
@@ -87,3 +88,113 @@ def test_a_filter_may_name_the_zero_below_zero() -> None:
 )
 def test_a_limit_means_its_value_however_it_is_written(statement: str, count: int) -> None:
     assert len(_rows(statement, _granted({}, "id"))) == count
+
+
+WIDE: Json = {
+    "dialect": "sqlite",
+    "tables": {
+        "t": {
+            "columns": ["id", "month", "text", "int", "qty", "code"],
+            "rows": {"tenant": {"equals": 42}},
+        },
+        "u": {"columns": ["id", "name"]},
+    },
+}
+SEEN = """
+    id INTEGER PRIMARY KEY, month TEXT, text TEXT, int INT, qty INT, code TEXT COLLATE NOCASE
+"""
+
+
+def _whole() -> sqlite3.Connection:
+    """Return the database as the tool has it: rows and columns that nobody granted, too."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute(f"CREATE TABLE t ({SEEN}, tenant INT, note TEXT)")
+    connection.execute("CREATE TABLE u (id INTEGER PRIMARY KEY, name TEXT, cost REAL)")
+    for number in range(1, 9):
+        row = (*_row(number), 42 if number % 2 else 7, "hidden")
+        connection.execute("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        connection.execute("INSERT INTO u VALUES (?, ?, 9.5)", (number, f"u{number}"))
+    return connection
+
+
+def _twin() -> sqlite3.Connection:
+    """Return a database that holds what is granted, and nothing else."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute(f"CREATE TABLE t ({SEEN})")
+    connection.execute("CREATE TABLE u (id INTEGER PRIMARY KEY, name TEXT)")
+    for number in range(1, 9):
+        if number % 2:
+            connection.execute("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", _row(number))
+        connection.execute("INSERT INTO u VALUES (?, ?)", (number, f"u{number}"))
+    return connection
+
+
+def _row(number: int) -> tuple[object, ...]:
+    quantity = [None, 0, 1, 5][number // 2 % 4]
+    return (number, str(number), f"t{number}", number * 10, quantity, "aAbB"[number // 2 % 4])
+
+
+SAME = [
+    "SELECT id FROM t WHERE +month = 5",
+    "SELECT id FROM t WHERE +qty = '1'",
+    "SELECT id FROM t WHERE + code = 'A'",
+    "SELECT id, - + - qty, 1 - + 1 FROM t ORDER BY +code, id",
+    "SELECT text 'x' FROM t",
+    "SELECT int '5', text FROM t",
+    "SELECT CAST(month || '.5x' AS BIGINT), CAST(7 AS VARCHAR(1)) FROM t",
+    "SELECT CAST('1.50' AS DECIMAL(9, 2)), CAST('1.50' AS FLOAT)",
+    "SELECT CAST('1.5' AS SMALLINT), CAST('2' AS DOUBLE PRECISION), CAST(1 AS CHARACTER)",
+    "SELECT id, sum(qty) over (order by id rows between 1 preceding and current row) FROM t",
+    "SELECT (id = qty) NOT IN (0), qty = (id NOT IN (1)), NOT id IN (1) AND qty NOT IN (5) FROM t",
+    "SELECT qty IS NOT NULL IS NULL, id NOT IN (1) IS NULL, 'a' || id * 2, -id % 3 FROM t",
+    "SELECT id BETWEEN 1 AND 3 + 2 OR id LIKE '7' ESCAPE '!' FROM t",
+    "SELECT id FROM t ORDER BY id LIMIT 002 OFFSET 01",
+]
+"""Accepted; what they mean, SQLite says."""
+
+UNCLEAR = [
+    "SELECT id FROM t WHERE id = qty NOT IN (0)",
+    "SELECT id FROM t WHERE 1 = id NOT IN (1, 3)",
+    "SELECT 2 < id NOT BETWEEN 0 AND 0 FROM t",
+    "SELECT 1 = month NOT GLOB '5' FROM t",
+    "SELECT qty <> id NOT IN () IS NULL FROM t",
+    "SELECT id NOT IN (1) = 0 FROM t",
+    "SELECT month + NOT qty FROM t",
+]
+"""Printed as they were read, they would mean something else."""
+
+OTHERS_SQL = [
+    ("SELECT id::text FROM t", "sql.parse"),
+    ("SELECT CAST('1.5' AS LONG)", "sql.node_not_allowed"),
+    ("SELECT CAST('12abc' AS STRING)", "sql.node_not_allowed"),
+    ("SELECT 1_000", "sql.parse"),
+    ("SELECT 0b101", "sql.parse"),
+    ("SELECT 1where 1", "sql.parse"),
+    ("SELECT id FROM t OFFSET 2", "sql.parse"),
+]
+"""The parser knows them from other engines. SQLite does not, or takes them for something else."""
+
+
+@pytest.mark.parametrize("statement", SAME)
+def test_what_leaves_answers_on_everything_as_the_text_does_on_what_is_granted(
+    statement: str,
+) -> None:
+    printed = str(registry.check("sql", statement, WIDE).value)
+    assert _whole().execute(printed).fetchall() == _twin().execute(statement).fetchall()
+
+
+@pytest.mark.parametrize("statement", UNCLEAR)
+def test_operands_that_sqlite_takes_together_otherwise_must_be_put_in_parentheses(
+    statement: str,
+) -> None:
+    with pytest.raises(Objection) as refused:
+        registry.check("sql", statement, WIDE)
+    assert refused.value.code == "sql.unclear"
+    assert _twin().execute(statement).description
+
+
+@pytest.mark.parametrize(("statement", "code"), OTHERS_SQL)
+def test_what_other_engines_know_is_refused(statement: str, code: str) -> None:
+    with pytest.raises(Objection) as refused:
+        registry.check("sql", statement, WIDE)
+    assert refused.value.code == code

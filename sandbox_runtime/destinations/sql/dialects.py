@@ -9,21 +9,50 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite
 from sqlglot.generators.sqlite import SQLiteGenerator
 from sqlglot.parsers.sqlite import SQLiteParser
+from sqlglot.tokenizer_core import TokenType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from sqlglot import Dialect
-    from sqlglot.tokenizer_core import TokenType
 
 DialectName = Literal["sqlite"]
 """The engines that are supported. A manifest that names another does not load."""
+
+
+WRITTEN: Final = "written"
+"""Marks the parentheses that stand in the text; the parser adds others."""
+
+_PLAIN_TYPES = """
+    INT INTEGER BIGINT SMALLINT TINYINT REAL FLOAT DOUBLE NUMERIC DECIMAL TEXT VARCHAR CHAR
+    CHARACTER
+"""
+_TYPE_WORDS = frozenset(_PLAIN_TYPES.split()) | {"DOUBLE PRECISION"}
+_TYPE_TOKENS = frozenset(SQLite.Tokenizer.KEYWORDS[word] for word in _TYPE_WORDS)
+
+
+class Plus(exp.Unary):
+    """A plus sign in front: to SQLite, what follows has no affinity and no collation."""
+
+
+class _Tokenizer(SQLite.Tokenizer):
+    """Knows those words for a type that say to SQLite what they say to the parser.
+
+    SQLite reads an affinity out of a word's letters (datatype3.html, 3.1): STRING and LONG
+    are NUMERIC to it.
+    """
+
+    KEYWORDS: ClassVar = {
+        word: token
+        for word, token in SQLite.Tokenizer.KEYWORDS.items()
+        if token not in _TYPE_TOKENS or word in _TYPE_WORDS
+    }
 
 
 class _Parser(SQLiteParser):
@@ -31,12 +60,19 @@ class _Parser(SQLiteParser):
 
     The inherited parser looks, after every join without a condition, for joins nested in
     it, and reads all that follow twice: two to the power of their number. SQLite nests
-    joins in parentheses only.
+    joins in parentheses only. It also drops a leading plus, and knows casts that are
+    written `a::b` and `TEXT 'b'`; to SQLite the latter is the column `text`, called b.
     """
 
     FUNCTIONS: ClassVar = {}
     FUNCTION_PARSERS: ClassVar = {"CAST": SQLiteParser.FUNCTION_PARSERS["CAST"]}
     NO_PAREN_FUNCTION_PARSERS: ClassVar = {"CASE": SQLiteParser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+    COLUMN_OPERATORS: ClassVar = {TokenType.DOT: None}
+    CAST_COLUMN_OPERATORS: ClassVar = set()
+    UNARY_PARSERS: ClassVar = {
+        **SQLiteParser.UNARY_PARSERS,
+        TokenType.PLUS: lambda self: self.expression(Plus(this=self._parse_unary())),
+    }
 
     _in_join = False
 
@@ -52,6 +88,21 @@ class _Parser(SQLiteParser):
     def _parse_joins(self, alias_tokens: Collection[TokenType] | None = None) -> Iterator[exp.Join]:
         if not self._in_join:
             yield from super()._parse_joins(alias_tokens)
+
+    def _parse_type(
+        self,
+        parse_interval: bool = True,  # noqa: ARG002, FBT001, FBT002 - the inherited signature
+        fallback_to_identifier: bool = False,  # noqa: FBT001, FBT002
+    ) -> exp.Expr | None:
+        if fallback_to_identifier:
+            return self._parse_id_var()
+        return self._parse_atom() or self._parse_column()
+
+    def _parse_paren(self) -> exp.Expr | None:
+        this = super()._parse_paren()
+        if isinstance(this, exp.Paren):
+            this.meta[WRITTEN] = True
+        return this
 
     def _parse_table(self, *args: Any, **kwargs: Any) -> exp.Expr | None:  # noqa: ANN401
         with self._join_state(inside=False):
@@ -74,11 +125,16 @@ class _Generator(SQLiteGenerator):
     """Prints a cast with the affinity it was written with: NUMERIC is not REAL."""
 
     TYPE_MAPPING: ClassVar = {**SQLiteGenerator.TYPE_MAPPING, exp.DType.DECIMAL: "NUMERIC"}
+    TRANSFORMS: ClassVar = {
+        **SQLiteGenerator.TRANSFORMS,
+        Plus: lambda self, plus: f"+{self.sql(plus, 'this')}",
+    }
 
 
 class _PlainSQLite(SQLite):
     """SQLite to SQLite: what is printed means what was read."""
 
+    Tokenizer = _Tokenizer
     Parser = _Parser
     Generator = _Generator
 
@@ -93,8 +149,8 @@ class SqlDialect:
     functions: frozenset[str]
     """Lower-case names. A manifest may allow fewer, never another."""
     collations: frozenset[str]
-    types: Mapping[exp.DType, str]
-    """What a cast may name, and the word it is printed as."""
+    types: Mapping[exp.DType, exp.DType]
+    """What a cast may name, and the one type that is printed for all of its kind."""
     reserved_tables: tuple[str, ...]
     """Beginnings of table names that belong to the engine, lower case."""
     unfiltered_limit: int
@@ -124,16 +180,15 @@ SQLITE = SqlDialect(
     collations=frozenset({"BINARY", "NOCASE", "RTRIM"}),
     types=MappingProxyType(
         {
-            exp.DType.INT: "INTEGER",
-            exp.DType.BIGINT: "INTEGER",
-            exp.DType.SMALLINT: "INTEGER",
-            exp.DType.TINYINT: "INTEGER",
-            exp.DType.DOUBLE: "REAL",
-            exp.DType.FLOAT: "REAL",
-            exp.DType.DECIMAL: "NUMERIC",
-            exp.DType.TEXT: "TEXT",
-            exp.DType.VARCHAR: "TEXT",
-            exp.DType.CHAR: "TEXT",
+            exp.DType.INT: exp.DType.INT,
+            exp.DType.BIGINT: exp.DType.INT,
+            exp.DType.SMALLINT: exp.DType.INT,
+            exp.DType.TINYINT: exp.DType.INT,
+            exp.DType.DOUBLE: exp.DType.DOUBLE,
+            exp.DType.DECIMAL: exp.DType.DECIMAL,
+            exp.DType.TEXT: exp.DType.TEXT,
+            exp.DType.VARCHAR: exp.DType.TEXT,
+            exp.DType.CHAR: exp.DType.TEXT,
         }
     ),
     reserved_tables=("sqlite_", "pragma_"),

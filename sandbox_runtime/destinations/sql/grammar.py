@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 from sqlglot import exp
 
 from sandbox_runtime.destinations.contract import Objection
+from sandbox_runtime.destinations.sql.dialects import Plus
 from sandbox_runtime.destinations.sql.position import position
+from sandbox_runtime.destinations.sql.precedence import check_operands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -77,6 +79,7 @@ _WRITTEN: Mapping[type[exp.Expr], str] = {
     exp.Tuple: "expressions",
     exp.Not: "this",
     exp.Neg: "this",
+    Plus: "this",
     exp.BitwiseNot: "this",
     exp.Exists: "this",
     exp.In: "this expressions query",
@@ -138,6 +141,7 @@ def check_grammar(root: exp.Expr, settings: SqlSettings) -> None:
         raise _refused(root, "sql.statement_not_allowed", "only SELECT is allowed")
     for node in _bounded(root):
         _check_slots(node)
+        check_operands(node)
         if rule := _RULES.get(type(node)):
             rule(node, settings)
 
@@ -176,7 +180,9 @@ def _check_slots(node: exp.Expr) -> None:
 
 def _is_allowed_word(node: exp.Expr, slot: str, held: object) -> bool:
     words = _WORDS.get((type(node), slot))
-    return words is None or isinstance(held, exp.Expr) or held in words
+    if words is None or isinstance(held, exp.Expr):
+        return True
+    return (held.upper() if isinstance(held, str) else held) in words
 
 
 def _function(node: exp.Expr, settings: SqlSettings) -> None:
@@ -250,6 +256,8 @@ def _rows(node: exp.Expr, _settings: SqlSettings) -> None:
         value = value.this
     if not (isinstance(value, exp.Literal) and not value.is_string and value.this.isdigit()):
         raise _refused(node, "sql.limit_not_literal", "LIMIT and OFFSET take a plain number")
+    if isinstance(node, exp.Offset) and node.parent and not node.parent.args.get("limit"):
+        raise _refused(node, "sql.parse", "OFFSET stands after a LIMIT")
 
 
 def _escape(node: exp.Expr, _settings: SqlSettings) -> None:
@@ -280,14 +288,18 @@ def _word(node: exp.Expr, _settings: SqlSettings) -> None:
 
 
 def _type(node: exp.Expr, settings: SqlSettings) -> None:
-    if node.this not in settings.engine.types:
-        allowed = ", ".join(sorted(set(settings.engine.types.values())))
+    """Leave one word for all types of a kind, without a size: SQLite reads no size."""
+    engine = settings.engine
+    if node.this not in engine.types:
+        allowed = {exp.DataType(this=kind).sql(engine.reader) for kind in engine.types.values()}
         raise Objection(
             "sql.type_not_allowed",
             f"a cast to {node.this.value} is not allowed",
             position=position(node),
-            hint=f"allowed: {allowed}; for dates use date() or strftime()",
+            hint=f"allowed: {', '.join(sorted(allowed))}; for dates use date() or strftime()",
         )
+    node.set("this", engine.types[node.this])
+    node.set("expressions", None)
 
 
 def _distinct(node: exp.Expr, _settings: SqlSettings) -> None:
