@@ -6,6 +6,7 @@ tool is named, and whatever it says lies within what the tool's manifest says.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 
 _GRANTS: Where = ("spec", "grants")
 
+MAX_CHECKS = 100
+"""Checks that one call may ask for, under all grants that it could be made under. The record of
+its decision keeps what each said; with more, the largest arguments would not fit the log."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -59,6 +64,7 @@ def check_task(task: Task, data: Json, known: Known) -> Iterator[Finding]:
     yield from _lifetime(spec.lifetime)
     yield from _ids(spec.grants)
     yield from order(spec.grants, _GRANTS)
+    yield from _crowded(spec.grants, known)
     yield from _patterns(spec.variables)
     for index, grant in enumerate(spec.grants):
         yield from _grant(grant, spec.variables, known, (*_GRANTS, index))
@@ -82,6 +88,22 @@ def _ids(grants: tuple[Grant, ...]) -> Iterator[Finding]:
             message = f"grant id {quoted(grant.id)} stands here twice"
             mend = "give each grant an id of its own"
             yield Finding(where=(*_GRANTS, index, "id"), message=message, mend=mend)
+
+
+def _crowded(grants: tuple[Grant, ...], known: Known) -> Iterator[Finding]:
+    asked: Counter[str] = Counter()
+    for index, grant in enumerate(grants):
+        before = asked[grant.tool]
+        tool = known.tools.get(grant.tool)
+        arguments = tool.spec.arguments.values() if tool is not None else ()
+        asked[grant.tool] += 1 + sum(len(argument.checks()) for argument in arguments)
+        if before <= MAX_CHECKS < asked[grant.tool]:
+            yield Finding(
+                where=(*_GRANTS, index, "tool"),
+                message=f"the grants of {quoted(grant.tool)} up to this one ask for "
+                f"{asked[grant.tool]} checks of one call, more than {MAX_CHECKS}",
+                mend="join grants that differ little, as with `one_of`, or split the task",
+            )
 
 
 def _patterns(variables: Mapping[str, Variable]) -> Iterator[Finding]:

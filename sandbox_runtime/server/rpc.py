@@ -156,11 +156,13 @@ class BrokerRpc(BrokerServiceServicer):
         live = self._task(request.task_id, asked)
         call_id = wire.call_id(request.call_id)
         entry, last = live.task.state.calls.get(call_id), live.last
+        if entry is None:  # nor is it looked for again: what is decided meanwhile is not durable
+            raise Refusal("the task has no such call", reason=Reason.CALL_NOT_FOUND)
         if last is not None:
             await last.wait()
-        if entry is not None and entry.phase is Phase.RUNNING:
+        if entry.phase is Phase.RUNNING:
             return pb.GetCallResponse(state=pb.CALL_STATE_RUNNING)
-        if entry is not None and entry.phase is Phase.REFUSED:
+        if entry.phase is Phase.REFUSED:
             return self._refused(live, call_id)
         end = wire.end(self._core.broker.recorded(live, call_id))
         return pb.GetCallResponse(state=pb.CALL_STATE_ENDED, end=end)

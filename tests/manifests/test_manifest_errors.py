@@ -398,6 +398,19 @@ def test_a_broken_tool_is_told_once_and_not_in_every_grant_of_it(told: Told) -> 
     assert told("run.yaml", "{type: object}", "{type: 5}").count("\n") == 0
 
 
+def test_grants_that_ask_for_more_checks_than_a_record_holds_are_told_at_the_first_too_many(
+    told: Told,
+) -> None:
+    grant = "    - {id: chart%d, tool: python_run, why: draw, arguments: {code: {}}}\n"
+    budgets = "  budgets: {calls: 20, wall_time: 60s, result_bytes: 1Mi}\n"
+    fitting, crowded = ("".join(grant % n for n in range(many)) + budgets for many in (99, 102))
+    assert told("report.yaml", budgets, fitting) == ""
+    assert told("report.yaml", budgets, crowded) == (
+        "report.yaml:129:27: the grants of `python_run` up to this one ask for 101 checks of one "
+        "call, more than 100; join grants that differ little, as with `one_of`, or split the task"
+    )
+
+
 def test_problems_of_all_files_are_told_together_in_their_order(files: dict[str, str]) -> None:
     changed = {name: text.replace("metadata:", "metadate:") for name, text in files.items()}
     with pytest.raises(ManifestErrors) as caught:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import grpc
 import pytest
@@ -20,17 +22,21 @@ from sandbox_runtime.client import (
 )
 from sandbox_runtime.errors import Fault, Mender, Reason, Retry, SandboxUnavailable
 from sandbox_runtime.records import CallDecided
+from sandbox_runtime.server.attempts import Attempts
+from sandbox_runtime.server.identity import Reserved
 from sandbox_runtime.server.listening import MAX_REQUEST
-from sandbox_runtime.server.rates import Rate
+from sandbox_runtime.server.rates import Buckets, Rate
+from sandbox_runtime.server.rpc import BrokerRpc, Core
 from sandbox_runtime.server.settings import Rates
 from sandbox_runtime.v1 import broker_pb2 as pb
 from tests.support.eventually import eventually
-from tests.support.pipeline import InProcess, Scripted
+from tests.support.manifests import propose
+from tests.support.pipeline import InProcess, Scripted, on_stage
 from tests.support.serving import Stage, served
 from tests.support.wire_calls import details, info, refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from sandbox_runtime.call import Candidate, Check, Checked, Verdict
@@ -411,3 +417,38 @@ async def test_a_running_call_is_said_to_run(held: Served) -> None:
         with pytest.raises(CallRefused) as caught:
             await task.get("c-2")
     assert caught.value.reason is Reason.CALL_NOT_FOUND
+
+
+@dataclass(slots=True)
+class Meanwhile:
+    """A place in the log; while somebody waits for it, something else happens."""
+
+    happens: Callable[[], Awaitable[object]]
+    sequence: int = 0
+
+    async def wait(self) -> None:
+        await asyncio.gather(self.happens(), return_exceptions=True)
+
+
+class Alone:
+    """The context of a request that no wire brought."""
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("task-token", "secret"),)
+
+    async def abort(self, _: grpc.StatusCode, said: str, __: object) -> NoReturn:
+        raise LookupError(said)
+
+
+async def test_a_call_that_is_decided_while_it_is_asked_for_is_not_told_of(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        fast = Buckets(Rate(per_second=1000, burst=1000), time.monotonic)
+        attempts = Attempts(stage.ledger)
+        core = Core(
+            broker=stage.broker, ledger=stage.ledger, attempts=attempts, subjects=fast, tasks=fast
+        )
+        live.last = Meanwhile(lambda: stage.broker.call_tool(live, propose("{}")))
+        asked = pb.GetCallRequest(task_id=live.task.state.id, call_id="c-1")
+        with pytest.raises(LookupError, match="no such call"):
+            await BrokerRpc(core, Reserved("agent:tests")).GetCall(asked, cast("Any", Alone()))
