@@ -21,6 +21,7 @@ from sandbox_runtime.entries import DecisionBody
 from sandbox_runtime.errors import Fault
 from sandbox_runtime.evidence import layout
 from sandbox_runtime.evidence.faults import KeysRefused
+from sandbox_runtime.evidence.frames import Kind
 from sandbox_runtime.ledger import SYSTEM, Brought, Files
 from sandbox_runtime.manifests.problems import printable
 
@@ -106,7 +107,7 @@ def verify_(output: Output, state: Path) -> None:
 def _log_under(state: Path) -> None:
     """See that there is a log to read; raise `Failure`."""
     try:
-        next(layout.log_directory(state).iterdir(), None)
+        next(Kind.RECORDS.directory(layout.log_directory(state)).iterdir(), None)
     except (FileNotFoundError, NotADirectoryError) as error:
         mend = "name the broker's state directory with --state"
         raise Failure(f"there is no log under `{state}`", mend, USAGE) from error

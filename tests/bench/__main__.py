@@ -20,6 +20,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "build" / "bench.json"
+_MET = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}
 
 
 def main(wanted: list[str]) -> None:
@@ -37,15 +38,19 @@ def main(wanted: list[str]) -> None:
 
 
 def _all() -> list[str]:
-    return sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))
+    return sorted(
+        path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py")
+    )
 
 
 def _table(measured: list[dict[str, Any]]) -> Table:
     table = Table("measure", "value", "aim", "met", "in the same run", box=None)
     for one in measured:
-        met = {True: "[green]yes[/]", False: "[red]no[/]"}.get(one.get("met"), "")
+        met = _MET[one.get("met")]
         peers = ", ".join(f"{name}: {value:g}" for name, value in (one.get("peers") or {}).items())
-        table.add_row(one["name"], f"{one['value']:g} {one['unit']}", str(one.get("aim") or ""), met, peers)
+        table.add_row(
+            one["name"], f"{one['value']:g} {one['unit']}", str(one.get("aim") or ""), met, peers
+        )
     return table
 
 
