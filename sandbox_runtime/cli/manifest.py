@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sandbox_runtime.cli.manifest_test import test_
 from sandbox_runtime.cli.options import speaks
 from sandbox_runtime.cli.output import document
 from sandbox_runtime.manifests.loader import load_tree
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 @click.group("manifest")
 def command() -> None:
-    """Check tool and task manifests, print their schema."""
+    """Check tool and task manifests, test and explain them, print their schema."""
+
+
+command.add_command(test_)
 
 
 @command.command("check")

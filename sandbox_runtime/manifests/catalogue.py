@@ -35,7 +35,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Loaded:
+class Loaded:
     """A manifest that holds by itself, and the text it came from."""
 
     file: str
@@ -50,7 +50,7 @@ class _Loaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedTool(_Loaded):
+class LoadedTool(Loaded):
     """A tool's manifest, its digest and its places."""
 
     manifest: Tool
@@ -62,7 +62,7 @@ class LoadedTool(_Loaded):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedTask(_Loaded):
+class LoadedTask(Loaded):
     """A task's manifest, its digest and its places."""
 
     manifest: Task

@@ -82,7 +82,7 @@ class _Draft:
 
     def note(self, file: str, document: Document, findings: Iterable[Finding]) -> bool:
         """Keep the findings as problems of a file; return whether there were any."""
-        found = [_problem(file, document, finding) for finding in findings]
+        found = [problem_of(file, document, finding) for finding in findings]
         self.problems.extend(found)
         return bool(found)
 
@@ -176,7 +176,8 @@ def _names(document: Document) -> Iterator[str]:
         yield name
 
 
-def _problem(file: str, document: Document, finding: Finding) -> Problem:
+def problem_of(file: str, document: Document, finding: Finding) -> Problem:
+    """Return a finding as the problem of a file, at its place."""
     locate = document.key_at if finding.on_key else document.value_at
     position = locate(finding.where)
     return Problem(

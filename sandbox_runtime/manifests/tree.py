@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from sandbox_runtime.manifests.problems import Problem, quoted
+from sandbox_runtime.manifests.problems import Problem, listed, quoted
 from sandbox_runtime.manifests.source import MOST_CHARACTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _PLACES = ("*/tool.yaml", "tasks/*.yaml")
 _MISSPELT = ("*/tool.yml", "tasks/*.yml")
+_CASES = ("*/*.test.yaml",)
+_MISSPELT_CASES = ("*/*.test.yml",)
+_TESTS = (".test.yaml", ".test.yml")
 _MOST_BYTES = 4 * MOST_CHARACTERS
 """UTF-8 needs at most four bytes for a character."""
 
@@ -36,16 +39,27 @@ class _Unread(Exception):  # noqa: N818 - becomes a problem of one file
 
 def collect(directory: Path) -> Found:
     """Read the manifests below a directory, each shown below the directory's name."""
+    places = _paths(directory, (*_PLACES, *_MISSPELT))
+    paths = [path for path in places if not path.name.endswith(_TESTS)]
+    return _read(directory, paths, _PLACES, "manifests")
+
+
+def collect_cases(directory: Path) -> Found:
+    """Read the cases that stand beside a directory's manifests."""
+    return _read(directory, _paths(directory, (*_CASES, *_MISSPELT_CASES)), _CASES, "cases")
+
+
+def _read(directory: Path, paths: Iterable[Path], places: Iterable[str], what: str) -> Found:
     texts: dict[str, str] = {}
     problems: list[Problem] = []
-    for path in _paths(directory):
+    for path in paths:
         name = shown_name(directory, path)
         try:
             texts[name] = _text(path)
         except _Unread as error:
             problems.append(_problem(name, str(error)))
     if not texts and not problems:
-        problems.append(_problem(directory.resolve().name, f"no manifests: none at {_places()}"))
+        problems.append(_problem(directory.resolve().name, f"no {what}: none at {listed(places)}"))
     return Found(texts=texts, problems=tuple(problems))
 
 
@@ -66,8 +80,8 @@ def folder_problem(directory: Path, folder: PurePosixPath) -> Iterator[str]:
         yield f"no folder {quoted(str(folder))}"
 
 
-def _paths(directory: Path) -> list[Path]:
-    return sorted(path for place in (*_PLACES, *_MISSPELT) for path in directory.glob(place))
+def _paths(directory: Path, places: Iterable[str]) -> list[Path]:
+    return sorted(path for place in places for path in directory.glob(place))
 
 
 def _text(path: Path) -> str:
@@ -99,10 +113,6 @@ def _decoded(path: Path) -> str:
         line = content[: error.start].count(b"\n") + 1
         problem = f"not UTF-8 on line {line}"
         raise _Unread(problem) from error
-
-
-def _places() -> str:
-    return " or ".join(quoted(place) for place in _PLACES)
 
 
 def _problem(file: str, message: str) -> Problem:

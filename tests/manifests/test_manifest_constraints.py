@@ -170,4 +170,4 @@ def test_an_order_and_a_rate_load(told: Told) -> None:
     assert told("report.yaml", "why: draw", "after: [totals]\n      why: draw") == ""
     assert told("report.yaml", "why: draw", "rate: {calls: 1, per: 10s}\n      why: draw") == ""
     unitless = told("report.yaml", "why: draw", "rate: {calls: 1, per: 5}\n      why: draw")
-    assert "27:28: expected a duration" in unitless
+    assert "27:29: expected a duration" in unitless
