@@ -56,7 +56,7 @@ class CallEnd:
     call_id: str
     checked: CheckedResult
     arguments: Mapping[str, Json]
-    """As they ran."""
+    """As they ran, and as the caller may see them: without row filters."""
     changes: tuple[str, ...]
     grant: str
     wall_ms: float
@@ -169,7 +169,7 @@ class Broker:
         return CallEnd(
             call_id=call_id,
             checked=self._ledger.unseal(state.id, entry.end.body, CheckedResult),
-            arguments=decided.permitted.arguments,
+            arguments=decided.permitted.shown,
             changes=decided.permitted.changes,
             grant=entry.grant or "",
             wall_ms=entry.end.wall_ms,

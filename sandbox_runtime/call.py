@@ -90,6 +90,8 @@ class Finding(Strict):
     value: Json
     facts: dict[str, Json]
     changes: tuple[str, ...]
+    shown: str | None = None
+    """The value as its sender may see it, where `value` holds what it may not."""
 
 
 class Objected(Strict):
@@ -139,6 +141,8 @@ class Permitted:
     rule: Rule
     arguments: Mapping[str, Json]
     """Canonical: what the tool will read."""
+    shown: Mapping[str, Json]
+    """The same as the caller may see them: canonical, without row filters."""
     changes: tuple[str, ...]
     facts: Mapping[str, Json]
     """By pointer."""

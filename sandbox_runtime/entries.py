@@ -64,6 +64,9 @@ class ToldPermission(Strict):
     """A permission, as the body of its decision keeps it."""
 
     arguments: dict[str, Json]
+    """As they ran."""
+    shown: dict[str, Json]
+    """As the caller may see them."""
     changes: tuple[str, ...]
     facts: dict[str, Json]
 
@@ -137,6 +140,7 @@ def decision_body(
 def _told_permission(decision: Permitted) -> ToldPermission:
     return ToldPermission(
         arguments=dict(decision.arguments),
+        shown=dict(decision.shown),
         changes=decision.changes,
         facts=dict(decision.facts),
     )

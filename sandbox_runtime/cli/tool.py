@@ -190,12 +190,14 @@ def _permitted(tool: LoadedTool, arguments: str) -> Permitted:
         place = f" at `{objection.pointer}`" if objection.pointer else ""
         mend = objection.hint or f"{tool.file} says what each argument may be"
         raise Failure(f"the arguments{place}: {objection.problem}", mend) from objection
+    canonical = value if isinstance(value, dict) else {}
     return Permitted(
         call=call,
         tool=tool,
         grant="try",
         rule=(),
-        arguments=value if isinstance(value, dict) else {},
+        arguments=canonical,
+        shown=canonical,
         changes=(),
         facts={},
     )

@@ -23,6 +23,8 @@ class Accepted:
     """What policy may use: tables, columns, statement kind, hosts, sizes."""
     changes: tuple[str, ...] = ()
     """One sentence for each rewriting, fit for a model to read; empty: passed as it was."""
+    shown: str | None = None
+    """The value as its sender may see it, where `value` holds what it may not: row filters."""
 
 
 class Objection(Exception):  # noqa: N818 - a verdict, turned into a refusal by policy

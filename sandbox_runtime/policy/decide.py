@@ -171,9 +171,15 @@ def _permitted(
         grant=attempt.grant,
         rule=("spec", "grants", attempt.grant_index, "id"),
         arguments=arguments,
+        shown={**arguments, **_shown(findings)},
         changes=tuple(change for finding in findings for change in finding.changes),
         facts={finding.pointer: finding.facts for finding in findings if finding.facts},
     )
+
+
+def _shown(findings: Sequence[Finding]) -> dict[str, Json]:
+    shown = {f.pointer: f.shown for f in findings if f.shown is not None}
+    return {json_text.tokens(pointer)[0]: value for pointer, value in shown.items()}
 
 
 def wall_time_left(task: OpenTask) -> int:

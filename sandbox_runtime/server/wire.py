@@ -127,7 +127,7 @@ def permitted(permission: Permitted) -> pb.CheckCallResponse:
     """Write the answer to CheckCall."""
     return pb.CheckCallResponse(
         grant=permission.grant,
-        arguments_json=_printed(permission.arguments),
+        arguments_json=_printed(permission.shown),
         changes=permission.changes,
     )
 

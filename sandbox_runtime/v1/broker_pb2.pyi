@@ -404,7 +404,9 @@ class CheckCallResponse(google.protobuf.message.Message):
     grant: builtins.str
     """Id of the grant that would permit it."""
     arguments_json: builtins.str
-    """JSON object of the arguments as they would run."""
+    """JSON object of the arguments as they would run, without what their sender may not see: the
+    row filters of a statement.
+    """
     @property
     def changes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What was rewritten and why, in sentences fit for the model."""
@@ -526,7 +528,9 @@ class CallEnd(google.protobuf.message.Message):
     detail: builtins.str
     """One sentence about an outcome other than OUTCOME_OK, fit for the model."""
     arguments_json: builtins.str
-    """JSON object of the arguments as they ran."""
+    """JSON object of the arguments as they ran, without what their sender may not see: the row
+    filters of a statement.
+    """
     grant: builtins.str
     """Id of the grant that permitted the call."""
     integrity: builtins.str

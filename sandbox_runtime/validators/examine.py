@@ -111,6 +111,7 @@ def judge(due: Due) -> Finding | Objected:
         value=accepted.value,
         facts=accepted.facts,
         changes=accepted.changes,
+        shown=accepted.shown,
     )
 
 

@@ -45,7 +45,14 @@ def permit(room: Room) -> Permit:
             task_id="t", call_id="c", tool="probe", text=b"", subject="s", model=ModelContext()
         )
         permitted = Permitted(
-            call=call, tool=tool, grant="g", rule=(), arguments={"q": 1}, changes=(), facts={}
+            call=call,
+            tool=tool,
+            grant="g",
+            rule=(),
+            arguments={"q": 1},
+            shown={"q": 1},
+            changes=(),
+            facts={},
         )
         sandbox = Sandbox(
             launcher=room.launcher,

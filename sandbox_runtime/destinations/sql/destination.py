@@ -59,10 +59,16 @@ class Sql:
         """Return the statement as it may run, what it reads, and what was changed."""
         with deep_enough():
             root, reading = _read(value, settings)
+            shown = printed(root, settings.engine)
             limit = _confine(root, reading)
             text = _confirmed(root, settings)
             confirm_tokens(text, root, settings)
-        return Accepted(value=text, facts=_facts(reading, limit), changes=tuple(reading.changes))
+        return Accepted(
+            value=text,
+            facts=_facts(reading, limit),
+            changes=tuple(reading.changes),
+            shown=shown,
+        )
 
     def describe(self, settings: SqlSettings) -> dict[str, Json]:
         """Return the readable tables with their visible columns, and the row cap."""
