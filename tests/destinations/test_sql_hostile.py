@@ -14,6 +14,7 @@ import pytest
 
 from sandbox_runtime.destinations import registry
 from sandbox_runtime.destinations.contract import Objection
+from sandbox_runtime.destinations.sql import Sql, SqlSettings
 from sandbox_runtime.strict import Json
 
 MISSPELT: list[dict[str, Json]] = [
@@ -149,6 +150,11 @@ SAME = [
     "SELECT qty IS NOT NULL IS NULL, id NOT IN (1) IS NULL, 'a' || id * 2, -id % 3 FROM t",
     "SELECT id BETWEEN 1 AND 3 + 2 OR id LIKE '7' ESCAPE '!' FROM t",
     "SELECT id FROM t ORDER BY id LIMIT 002 OFFSET 01",
+    "SELECT t.id, name FROM t CROSS JOIN u USING (id)",
+    "SELECT * FROM t NATURAL CROSS JOIN u",
+    "SELECT (SELECT x.month FROM u AS x WHERE x.id = 3) FROM t AS x",
+    "SELECT id AS a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.id = a) AND a > 1",
+    'SELECT "a:2", "b:", "c" FROM (SELECT 1 AS "a:1", 2 AS "a:1", 3 AS "b:", 4 AS c)',
 ]
 """Accepted; what they mean, SQLite says."""
 
@@ -179,6 +185,10 @@ OTHERS_SQL = [
 def test_what_leaves_answers_on_everything_as_the_text_does_on_what_is_granted(
     statement: str,
 ) -> None:
+    parsed = registry.settings_of("sql", WIDE)
+    assert isinstance(parsed, SqlSettings)
+    normal = Sql().normalise(statement, parsed)
+    assert Sql().normalise(normal, parsed) == normal
     printed = str(registry.check("sql", statement, WIDE).value)
     assert _whole().execute(printed).fetchall() == _twin().execute(statement).fetchall()
 
@@ -191,6 +201,22 @@ def test_operands_that_sqlite_takes_together_otherwise_must_be_put_in_parenthese
         registry.check("sql", statement, WIDE)
     assert refused.value.code == "sql.unclear"
     assert _twin().execute(statement).description
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT id AS a, (SELECT a) FROM t",
+        "SELECT id AS a, (SELECT max(a) FROM u) FROM t",
+        "SELECT id AS a, EXISTS (SELECT 1 WHERE a > 1) FROM t",
+    ],
+)
+def test_a_query_among_the_results_cannot_mean_another_result(statement: str) -> None:
+    """SQLite knows no such column; printed in quotes, it would be a text."""
+    with pytest.raises(sqlite3.OperationalError, match="no such column: a"):
+        _twin().execute(statement)
+    with pytest.raises(Objection, match="there is no column `a` here"):
+        registry.check("sql", statement, WIDE)
 
 
 @pytest.mark.parametrize(("statement", "code"), OTHERS_SQL)

@@ -34,11 +34,8 @@ def name(spelling: str) -> exp.Identifier:
     return exp.Identifier(this=spelling, quoted=True)
 
 
-def resolve_column(column: exp.Column, scope: Scope, reading: Reading, *, results: bool) -> bool:
-    """Write the column's source to it; False if there is no such column.
-
-    `results`: whether the names that the SELECT gives to its results may be meant, too.
-    """
+def resolve_column(column: exp.Column, scope: Scope, reading: Reading) -> bool:
+    """Write the column's source to it; False if there is no such column."""
     if column.args.get("table") is not None:
         _resolve_qualified(column, scope, reading)
         return True
@@ -49,7 +46,7 @@ def resolve_column(column: exp.Column, scope: Scope, reading: Reading, *, result
         if holding:
             _write(column, holding[0], reading, bare=around.is_shared(fold(column.name)))
             return True
-        if fold(column.name) in around.results and (results or around is not scope):
+        if fold(column.name) in around.results:
             return True
     return False
 
@@ -92,8 +89,8 @@ def listed(names: list[str]) -> str:
 
 
 def _resolve_qualified(column: exp.Column, scope: Scope, reading: Reading) -> None:
-    source = scope.source(column.table)
-    if source is None:
+    called = scope.called(column.table)
+    if not called:
         raise Objection(
             "sql.table_not_granted",
             f"there is no table or alias `{column.table}` here",
@@ -101,7 +98,8 @@ def _resolve_qualified(column: exp.Column, scope: Scope, reading: Reading) -> No
             subject=column.table,
             hint="here: " + listed([s.alias for around in scope.around() for s in around.sources]),
         )
-    if source.spelling(column.name) is None:
+    source = next((s for s in called if s.spelling(column.name) is not None), None)
+    if source is None:
         raise unknown_column(column, scope)
     _write(column, source, reading, bare=False)
 

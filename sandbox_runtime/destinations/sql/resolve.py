@@ -103,10 +103,13 @@ class _Resolver:
     ) -> tuple[str, ...]:
         scope = Scope(outer)
         self._from(select, named, scope)
-        scope.results = given_names(select)
+        given = given_names(select)
         spell_out_stars(select, scope, self.reading)
         if read_from or outer is None:
             name_results(select, self.reading)
+        for item in list(select.expressions):
+            self._expression(item, named, scope)
+        scope.results = given
         self._parts(select, named, scope)
         if read_from:
             name_apart(select)
@@ -133,8 +136,6 @@ class _Resolver:
         add_source(source, node, scope)
 
     def _parts(self, select: exp.Expr, named: Named, scope: Scope) -> None:
-        for item in list(select.expressions):
-            self._expression(item, named, scope, results=False)
         for join in select.args.get("joins") or []:
             if join.args.get("on") is not None:
                 self._expression(join.args["on"], named, scope)
@@ -153,9 +154,7 @@ class _Resolver:
             if bare is None or fold(bare.name) not in scope.results:
                 self._expression(term, named, scope)
 
-    def _expression(
-        self, expression: exp.Expr, named: Named, scope: Scope, *, results: bool = True
-    ) -> None:
+    def _expression(self, expression: exp.Expr, named: Named, scope: Scope) -> None:
         """Resolve the columns of an expression, and the queries that stand in it."""
         unknown: list[exp.Column] = []
         waiting = [expression]
@@ -164,7 +163,7 @@ class _Resolver:
             if isinstance(node, _QUERIES):
                 self.query(node, named, scope, read_from=False)
             elif isinstance(node, exp.Column):
-                if not resolve_column(node, scope, self.reading, results=results):
+                if not resolve_column(node, scope, self.reading):
                     unknown.append(node)
             else:
                 waiting.extend(node.iter_expressions(reverse=True))

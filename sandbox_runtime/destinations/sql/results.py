@@ -6,6 +6,7 @@ for an unnamed one (which is not documented, and would show our rewriting) is ne
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ from sandbox_runtime.destinations.sql.statement import printed
 if TYPE_CHECKING:
     from sandbox_runtime.destinations.sql.reading import Reading
     from sandbox_runtime.destinations.sql.scope import Scope, Source
+
+_NUMBERED: Final = re.compile(r"(?<=.):[0-9]*\Z", re.DOTALL)
 
 MAX_NAME: Final = 120
 """Characters of the name that an unnamed expression gets."""
@@ -92,10 +95,11 @@ def ordered_name(term: exp.Expr) -> exp.Column | None:
 
 
 def _free(wanted: str, taken: set[str], numbers: Counter[str]) -> str:
-    free = wanted
+    """Return the name, or its beginning with the next number (select.c, ColumnsFromExprList)."""
+    free, stem = wanted, _NUMBERED.sub("", wanted)
     while fold(free) in taken:
-        numbers[fold(wanted)] += 1
-        free = f"{wanted}:{numbers[fold(wanted)]}"
+        numbers[fold(stem)] += 1
+        free = f"{stem}:{numbers[fold(stem)]}"
     return free
 
 

@@ -47,7 +47,8 @@ class Scope:
     is_coalescing: bool = False
     """Whether a RIGHT or FULL join merged columns: their value may come from either side."""
     results: frozenset[str] = frozenset()
-    """Folded names that the SELECT gives to its results."""
+    """Folded names that the SELECT gives to its results. Empty until the results have been
+    read: neither they nor a query within them can mean another result."""
 
     def around(self) -> Iterator[Scope]:
         """Yield this scope, then those around it."""
@@ -56,12 +57,10 @@ class Scope:
             yield scope
             scope = scope.outer
 
-    def source(self, alias: str) -> Source | None:
-        """Return the source of this alias, here or further out."""
+    def called(self, alias: str) -> list[Source]:
+        """Return the sources of this alias, from here outwards: the first may lack a column."""
         wanted = fold(alias)
-        return next(
-            (s for scope in self.around() for s in scope.sources if fold(s.alias) == wanted), None
-        )
+        return [s for scope in self.around() for s in scope.sources if fold(s.alias) == wanted]
 
     def holding(self, column: str) -> list[Source]:
         """Return the sources of this SELECT that have such a column."""

@@ -86,12 +86,10 @@ def _must_be_common(column: exp.Expr, common: set[str]) -> None:
 
 def join_freely(join: exp.Expr) -> None:
     """Print `a, b` as a join without a condition: CROSS JOIN would fix SQLite's join order."""
-    if (
-        join.args.get("kind") == "CROSS"
-        and join.args.get("on") is None
-        and not join.args.get("side")
-    ):
-        join.set("kind", None)
+    if join.args.get("kind") != "CROSS" or join.args.get("side"):
+        return
+    join.set("kind", None)
+    if not any(join.args.get(slot) for slot in ("on", "using", "method")):
         join.set("on", exp.Boolean(this=True))
 
 
