@@ -177,6 +177,11 @@ OTHERS_SQL = [
     ("SELECT 0b101", "sql.parse"),
     ("SELECT 1where 1", "sql.parse"),
     ("SELECT id FROM t OFFSET 2", "sql.parse"),
+    ("SELECT sum(id) OVER FROM t", "sql.parse"),
+    ("\u017felect 1", "sql.parse"),
+    ("SELECT ran\u212a() OVER () FROM t", "sql.parse"),
+    ("SELECT id FROM t CRO\u00df JOIN u", "sql.parse"),
+    ("SELECT 1 FROM t WHERE " + "END " * 99 + "(" * 99, "sql.too_complex"),
 ]
 """The parser knows them from other engines. SQLite does not, or takes them for something else."""
 
@@ -224,3 +229,10 @@ def test_what_other_engines_know_is_refused(statement: str, code: str) -> None:
     with pytest.raises(Objection) as refused:
         registry.check("sql", statement, WIDE)
     assert refused.value.code == code
+
+
+def test_a_text_that_cannot_be_read_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The parser keeps such a text as a `Command`, and tells the log so, text included."""
+    with pytest.raises(Objection):
+        registry.check("sql", "WITH c AS (SET x = 'a secret') SELECT * FROM c", WIDE)
+    assert caplog.records == []

@@ -104,6 +104,20 @@ class _Parser(SQLiteParser):
             this.meta[WRITTEN] = True
         return this
 
+    def _parse_window(
+        self,
+        this: exp.Expr | None,
+        alias: bool = False,  # noqa: FBT001, FBT002 - the inherited signature
+    ) -> exp.Expr | None:
+        window = super()._parse_window(this, alias)
+        if window is not this and self._prev.text.upper() == "OVER":
+            self.raise_error("OVER without a window is a name to SQLite")
+        return window
+
+    def _warn_unsupported(self) -> None:
+        """Refuse what the parser would keep as a text, and would log."""
+        self.raise_error("not a query")
+
     def _parse_table(self, *args: Any, **kwargs: Any) -> exp.Expr | None:  # noqa: ANN401
         with self._join_state(inside=False):
             return super()._parse_table(*args, **kwargs)

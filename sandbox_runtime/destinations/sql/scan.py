@@ -53,7 +53,7 @@ def _scan_tokens(text: str) -> None:
         _must_be_one_query(text, token, is_first=count == 0, ended=ended)
         ended = ended or token.text == ";"
         count += 1
-        depth += _opens(token)
+        depth = max(0, depth + _opens(token))
         prefixes = prefixes + 1 if _is_prefix(token) else 0
         if count > MAX_TOKENS or depth > MAX_DEPTH or prefixes > MAX_PREFIXES:
             raise Objection(
@@ -72,9 +72,16 @@ def _must_be_plain(text: str, token: Token) -> None:
         problem, code = f"`{token.text}` cannot be read here", "sql.parse"
     elif token.kind in ("word", "quoted") and len(token.text) > MAX_NAME:
         problem, code = f"a name is longer than {MAX_NAME} characters", "sql.parse"
+    elif token.kind == "word" and _folds_to_ascii(token.text):
+        problem, code = f"`{token.text}` can be taken for another word; quote it", "sql.parse"
     else:
         return
     raise Objection(code, problem, position=place(text, token.start))
+
+
+def _folds_to_ascii(word: str) -> bool:
+    """Whether a reader that ignores case in all of Unicode sees plain letters: \u017felect."""
+    return not word.isascii() and (word.upper().isascii() or word.lower().isascii())
 
 
 def _must_be_one_query(text: str, token: Token, *, is_first: bool, ended: bool) -> None:
