@@ -107,11 +107,17 @@ class _Trial:
     decided_at: Micros | None = None
     candidate: Candidate | None = None
     checked: Checked | None = None
+    unplanned: bool = False
 
     def body(self, decision: Permitted | Refused) -> entries.DecisionBody:
         """Return all that the decision was made from, and what it was."""
         return entries.decision_body(
-            self.call, self.candidate, self.checked, decision, self.matched_at
+            self.call,
+            self.candidate,
+            self.checked,
+            decision,
+            self.matched_at,
+            unplanned=self.unplanned,
         )
 
 
@@ -138,7 +144,7 @@ class Deciding:
         decision = await self._judge(live, trial)
         container: Container | None = None
         if isinstance(decision, Permitted) and not checked_only:
-            decision, container = self._plan(live, decision)
+            decision, container = self._plan(live, trial, decision)
         return self._record(live, trial, decision, container, checked_only=checked_only)
 
     async def _judge(self, live: Live, trial: _Trial) -> Permitted | Refused:
@@ -154,13 +160,14 @@ class Deciding:
             return policy.decide(live.task, matched, trial.checked, trial.decided_at)
 
     def _plan(
-        self, live: Live, permitted: Permitted
+        self, live: Live, trial: _Trial, permitted: Permitted
     ) -> tuple[Permitted, Container] | tuple[Refused, None]:
         try:
-            wall_ms = policy.wall_time_left(live.task)
+            wall_ms = policy.may_run(live.task, self._ledger.now())
             return permitted, self._sandbox.plan(permitted, wall_ms=wall_ms)
         except SandboxUnavailable as fault:
             _log.error("plan_failed", call=permitted.call.call_id, cause=str(fault))
+            trial.unplanned = True
             return _unavailable(permitted), None
 
     def _record(
@@ -211,6 +218,7 @@ def _unavailable(permitted: Permitted) -> Refused:
     return Refused(
         reason=Reason.SANDBOX_UNAVAILABLE,
         problem="no container can be had for this tool now",
+        hint="try again later, under a new call id",
         rule=permitted.rule,
         grant=permitted.grant,
     )

@@ -90,6 +90,8 @@ class DecisionBody(Strict):
     checked: Checked | None
     permitted: ToldPermission | None
     refused: ToldRefusal | None
+    unplanned: bool = False
+    """The policy permitted it, and no container could be planned: refused for that."""
 
 
 class Planned(Protocol):
@@ -122,6 +124,8 @@ def decision_body(
     checked: Checked | None,
     decision: Permitted | Refused,
     matched_at: Micros,
+    *,
+    unplanned: bool = False,
 ) -> DecisionBody:
     """Return all that the decision was made from, and what it was."""
     attempts = candidate.attempts if candidate is not None else ()
@@ -134,6 +138,7 @@ def decision_body(
         checked=checked,
         permitted=_told_permission(decision) if isinstance(decision, Permitted) else None,
         refused=told_refusal(decision) if isinstance(decision, Refused) else None,
+        unplanned=unplanned,
     )
 
 

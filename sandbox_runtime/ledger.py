@@ -14,6 +14,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+import structlog
 from pydantic import ValidationError
 
 from sandbox_runtime import records
@@ -21,6 +22,7 @@ from sandbox_runtime.destinations.json_text import canonical
 from sandbox_runtime.errors import EvidenceUnavailable, Reason, Refusal
 from sandbox_runtime.evidence.faults import Erased
 from sandbox_runtime.manifests.loader import load_texts
+from sandbox_runtime.manifests.problems import ManifestErrors
 from sandbox_runtime.strict import Json, Strict
 from sandbox_runtime.task import OpenTask, begin, evolve
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from sandbox_runtime.call import Answered
     from sandbox_runtime.manifests.catalogue import Catalogue
     from sandbox_runtime.records import Body, Micros, Record
+
+_log = structlog.get_logger("sandbox_broker.ledger")
 
 B = TypeVar("B", bound=Strict)
 
@@ -141,10 +145,12 @@ class Ledger:
         self._trees: dict[str, Catalogue] = {}
         """By digest of their text."""
         self._in_force: str | None = None
+        self._latest: Micros = 0
 
     def now(self) -> Micros:
-        """Return the broker's clock."""
-        return self._clock()
+        """Return the broker's clock. It never goes back: what was over stays over."""
+        self._latest = max(self._latest, self._clock())
+        return self._latest
 
     def find(self, task: str, token: str) -> Live:
         """Return the task whose token this is. Unknown task and wrong token look alike."""
@@ -170,7 +176,7 @@ class Ledger:
         self._in_force = digest
         body = self.seal(SYSTEM, Files(files=dict(tree.sources)))
         record = records.ManifestsLoaded(
-            at=self._clock(),
+            at=self.now(),
             digest=digest,
             tools={name: tool.digest for name, tool in tree.tools.items()},
             tasks={name: task.digest for name, task in tree.tasks.items()},
@@ -216,12 +222,16 @@ class Ledger:
         return self._evidence.mac(task, data)
 
     def restore(self, stored: Iterable[tuple[int, bytes]]) -> None:
-        """Fold the whole log: every task stands where it stood, but those that were erased.
+        """Fold the whole log: every task stands where it stood.
+
+        But for those that were erased, and those under manifests that this version refuses:
+        nothing can be asked of them.
 
         Raises `EvidenceUnavailable` where the log says what this version cannot understand.
         """
         for sequence, leaf in stored:
             record = _understood(sequence, leaf)
+            self._latest = max(self._latest, record.at)
             if isinstance(record, records.ManifestsLoaded):
                 self._restore_tree(record)
             elif isinstance(record, records.TaskOpened):
@@ -244,6 +254,8 @@ class Ledger:
         return compare_digest(mac, live.task.state.token_mac)
 
     def _restore_task(self, record: records.TaskOpened) -> None:
+        if record.tree_digest not in self._trees:
+            return
         with suppress(Erased):  # nobody can show its token any more, nor be told anything of it
             brought = self.unseal(record.task, record.body, Brought)
             self._tasks[record.task] = Live(task=self._hydrated(record, brought))
@@ -252,7 +264,10 @@ class Ledger:
         self._in_force = record.digest
         if record.digest not in self._trees:
             files = self.unseal(SYSTEM, record.body, Files).files
-            self._trees[record.digest] = load_texts(files)
+            try:
+                self._trees[record.digest] = load_texts(files)
+            except ManifestErrors as errors:  # written under rules that have become stricter
+                _log.warning("old_manifests_unreadable", digest=record.digest, why=str(errors))
 
     def _hydrated(self, record: records.TaskOpened, brought: Brought) -> OpenTask:
         tree = self._trees[record.tree_digest]

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from sandbox_runtime.call import Permitted, Verdict
     from sandbox_runtime.deciding import Container, Decided, Validators
     from sandbox_runtime.ledger import Ledger, Live, Ticket
+    from sandbox_runtime.manifests.model import Tool
     from sandbox_runtime.records import CallDecided
 
 _log = structlog.get_logger("sandbox_broker.call")
+
+_READ_AT_ONCE = 64 << 10
+"""Bytes of an answer that the event loop reads by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +161,7 @@ class Runs:
 
     async def _release(self, call: _Call, answered: Answered) -> _Ending:
         tool = call.permitted.tool.manifest
-        answer = policy.read_answer(answered.answer, tool)
+        answer = await _read(answered.answer, tool)
         if isinstance(answer, policy.Invalid):
             invalid = CheckedResult(outcome=Outcome.INVALID_ANSWER, detail=answer.problem)
             return _Ending(answered, invalid)
@@ -196,7 +200,14 @@ class Runs:
     def _closed(self, closing: asyncio.Task[None]) -> None:
         self._closing.discard(closing)
         if not closing.cancelled() and (fault := closing.exception()) is not None:
-            _log.error("close_not_recorded", cause=str(fault))
+            _log.error("close_not_recorded", cause=type(fault).__name__)
+
+
+async def _read(answer: bytes, tool: Tool) -> policy.ToolAnswer | policy.Invalid:
+    """Read an answer; a large one in a thread, as it would hold up every other call."""
+    if len(answer) <= _READ_AT_ONCE:
+        return policy.read_answer(answer, tool)
+    return await asyncio.to_thread(policy.read_answer, answer, tool)
 
 
 def _nothing(outcome: Outcome, wall_ms: float = 0.0) -> Answered:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox_runtime import deciding
+from sandbox_runtime import deciding, ledger
 from sandbox_runtime.audit.reading import calls, stored
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.call import Answered, Outcome
 from sandbox_runtime.errors import EvidenceUnavailable, Fault, Reason, Refusal, SandboxUnavailable
 from sandbox_runtime.evidence import layout, log
 from sandbox_runtime.evidence.keys import Keys
+from sandbox_runtime.manifests.loader import load_texts
+from sandbox_runtime.manifests.problems import ManifestErrors, Problem
 from sandbox_runtime.task import Phase
-from tests.support.manifests import TASK, TOOL, propose
+from tests.support.manifests import NOW, SOURCES, TASK, TOOL, propose
 from tests.support.pipeline import InProcess, Scripted, ok, on_stage, until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sandbox_runtime.call import Candidate, Checked
     from sandbox_runtime.ledger import Live
+    from sandbox_runtime.manifests.catalogue import Catalogue
 
 ADA = '{"name": "Ada"}'
 
@@ -509,3 +514,60 @@ async def test_a_component_that_breaks_leaves_an_end_and_no_call_in_flight(tmp_p
             await stage.broker.call_tool(live, propose(ADA))
         assert stage.broker.recorded(live, "c-1").checked.outcome is Outcome.UNKNOWN
         assert live.running == {}
+
+
+async def test_a_call_ends_with_its_task_at_the_latest(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        opened = await stage.broker.open_task(
+            "agent:tests",
+            "greeting",
+            prompt=[],
+            variables={"friend": "Ada"},
+            lifetime=timedelta(milliseconds=300),
+        )
+        await stage.broker.call_tool(opened.live, propose(ADA))
+    assert stage.sandbox.allowed[0] <= 300
+
+
+async def test_a_clock_that_steps_back_brings_no_task_back_to_life(tmp_path: Path) -> None:
+    async with on_stage(tmp_path) as stage:
+        live = await stage.open_task()
+        later = live.task.state.expires_at + 1
+        stage.clock.at = later
+        assert (
+            await refusal(stage.broker.call_tool(live, propose(ADA)))
+        ).why is Reason.TASK_EXPIRED
+        stage.clock.at = NOW
+        again = propose(ADA, call_id="c-2")
+        assert (await refusal(stage.broker.call_tool(live, again))).why is Reason.TASK_EXPIRED
+        assert stage.ledger.now() >= later
+
+
+async def test_manifests_that_have_become_errors_do_not_stop_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with on_stage(tmp_path) as stage:
+        await stage.open_task()
+    changed = {**SOURCES, "tasks/greeting.yaml": TASK.replace("max_calls: 2", "max_calls: 1")}
+
+    def stricter(files: Mapping[str, str]) -> Catalogue:
+        if dict(files) == SOURCES:
+            raise ManifestErrors([Problem(file="x", line=1, column=1, message="now an error")])
+        return load_texts(files)
+
+    monkeypatch.setattr(ledger, "load_texts", stricter)
+    async with on_stage(tmp_path, sources=changed) as stage:
+        assert stage.ledger.tasks() == ()
+        assert kinds(tmp_path).count("manifest.loaded") == 2
+
+
+async def test_a_refusal_for_want_of_a_container_says_that_the_policy_permitted_it(
+    tmp_path: Path,
+) -> None:
+    sandbox = Scripted(unplannable=SandboxUnavailable("image not locked"))
+    async with on_stage(tmp_path, sandbox) as stage:
+        live = await stage.open_task()
+        await refusal(stage.broker.call_tool(live, propose(ADA)))
+    decision = calls(tmp_path)[0].decision
+    assert decision is not None
+    assert decision.unplanned

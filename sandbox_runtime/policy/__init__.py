@@ -6,7 +6,7 @@ anyone can decide a recorded call again, bit for bit.
 
 from sandbox_runtime.policy.admit import admit
 from sandbox_runtime.policy.answer import Invalid, ToolAnswer, answer_checks, read_answer
-from sandbox_runtime.policy.decide import Turn, decide, spent, tried, wall_time_left
+from sandbox_runtime.policy.decide import Turn, decide, may_run, spent, tried, wall_time_left
 from sandbox_runtime.policy.match import match
 from sandbox_runtime.policy.release import bytes_left, release
 
@@ -19,6 +19,7 @@ __all__ = [
     "bytes_left",
     "decide",
     "match",
+    "may_run",
     "read_answer",
     "release",
     "spent",

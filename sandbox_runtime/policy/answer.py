@@ -72,6 +72,8 @@ def read_answer(text: bytes, tool: Tool) -> ToolAnswer | Invalid:
         return Invalid("the tool's answer is not of the contract's shape")
     if ("result" in answer.model_fields_set) == (answer.error is not None):
         return Invalid("the tool's answer has not exactly one of `result` and `error`")
+    if answer.error is not None and answer.artifacts:
+        return Invalid("the tool's answer has artifacts beside an error")
     artifacts = _artifacts(answer.artifacts, tool.spec.result.artifacts)
     if isinstance(artifacts, Invalid):
         return artifacts

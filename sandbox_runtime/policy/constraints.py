@@ -43,10 +43,11 @@ class Breach:
 
 def broken(value: Json, named: Constraint) -> Breach | None:
     """Return the first word of `named` that `value` breaks, or None."""
-    return next(_broken(value, named), None)
+    return next(breaches(value, named), None)
 
 
-def _broken(value: Json, named: Constraint) -> Iterator[Breach]:
+def breaches(value: Json, named: Constraint) -> Iterator[Breach]:
+    """Yield every word of `named` that `value` breaks, in order."""
     for word, problem in _words(value, named):
         yield Breach(path=(word,), problem=problem)
     if named.each is not None:
@@ -54,7 +55,7 @@ def _broken(value: Json, named: Constraint) -> Iterator[Breach]:
     if named.any_of is not None:
         yield from _none_of(value, named.any_of)
     for index, one in enumerate(named.all_of or ()):
-        yield from (breach.under("all_of", index) for breach in _broken(value, one))
+        yield from (breach.under("all_of", index) for breach in breaches(value, one))
 
 
 def _words(value: Json, named: Constraint) -> Iterator[tuple[str, str]]:
@@ -79,7 +80,7 @@ def _each(value: Json, named: Constraint) -> Iterator[Breach]:
         yield Breach(path=("each",), problem="it is not a list")
         return
     for index, item in enumerate(value):
-        for breach in _broken(item, named):
+        for breach in breaches(item, named):
             yield breach.under("each", pointer=json_text.pointer(index))
 
 

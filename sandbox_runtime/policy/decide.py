@@ -186,3 +186,9 @@ def wall_time_left(task: OpenTask) -> int:
     """Return the milliseconds of wall time that the task may still set aside."""
     budget = task.manifest.manifest.spec.budgets.wall_time.total_seconds() * 1000
     return max(0, int(budget - task.state.wall_ms - task.state.reserved_ms))
+
+
+def may_run(task: OpenTask, now: Micros) -> int:
+    """Return the milliseconds that a call begun at `now` may run: no longer than its task."""
+    until_expiry = -(-(task.state.expires_at - now) // 1000)
+    return max(0, min(wall_time_left(task), until_expiry))

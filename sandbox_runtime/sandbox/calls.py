@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sandbox_runtime.call import Permitted
+    from sandbox_runtime.manifests.catalogue import LoadedTool
     from sandbox_runtime.manifests.model import Tool
     from sandbox_runtime.sandbox.launcher import Finished, Launcher
     from sandbox_runtime.sandbox.streams import Event, Excerpt
@@ -60,6 +61,8 @@ class Sandbox:
     seconds: Callable[[], float]
     """The wall clock, since 1970."""
     monotonic: Callable[[], float]
+    built_for: Mapping[str, str] | None = None
+    """Digest of the manifest that each tool's image was built for. None: of any."""
 
     def plan(self, permitted: Permitted, *, wall_ms: int) -> PlannedCall:
         """Return what would run, for at most `wall_ms`. Raises `SandboxUnavailable`."""
@@ -67,7 +70,7 @@ class Sandbox:
         within = min(timedelta(milliseconds=wall_ms), tool.spec.sandbox.wall_time)
         deadline = int(self.seconds() + within.total_seconds() + GRACE)
         made = plan(
-            image_id=self._image(tool.metadata.name),
+            image_id=self._image(permitted.tool),
             program=tool.spec.program.command,
             limits=tool.spec.sandbox.model_copy(update={"wall_time": within}),
             identity=Identity(
@@ -79,11 +82,14 @@ class Sandbox:
         lasting = within // timedelta(milliseconds=1)
         return PlannedCall(self, made, lasting, call.call_id, permitted.arguments)
 
-    def _image(self, tool: str) -> str:
+    def _image(self, tool: LoadedTool) -> str:
+        """Return the tool's image; a task keeps its manifests, and no image of later ones."""
+        if self.built_for is not None and self.built_for.get(tool.name) != tool.digest:
+            raise SandboxUnavailable(f"the image of `{tool.name}` is of another manifest of it")
         try:
-            return self.images[tool]
+            return self.images[tool.name]
         except KeyError as error:
-            raise SandboxUnavailable(f"the lock names no image for `{tool}`") from error
+            raise SandboxUnavailable(f"the lock names no image for `{tool.name}`") from error
 
     def _mounts(self, tool: Tool) -> dict[str, str]:
         try:

@@ -112,6 +112,7 @@ def _core(settings: Settings, tree: Catalogue, ledger: Ledger, machine: Machine)
         attempts=Attempts(ledger),
         subjects=Buckets(settings.rates.subject, time.monotonic),
         tasks=Buckets(settings.rates.task, time.monotonic),
+        opening=Buckets(settings.rates.opening, time.monotonic),
     )
 
 

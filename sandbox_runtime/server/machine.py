@@ -79,6 +79,7 @@ async def machine(settings: Settings, tree: Catalogue, broker_id: str) -> AsyncI
             data={name: Path(path) for name, path in settings.data.items()},
             seconds=time.time,
             monotonic=time.monotonic,
+            built_for={name: tool.digest for name, tool in tree.tools.items()},
         )
         yield Machine(sandbox=containers, validators=validators)
 

@@ -56,6 +56,7 @@ class Core:
     attempts: Attempts
     subjects: Buckets
     tasks: Buckets
+    opening: Buckets
     draining: bool = False
 
 
@@ -120,6 +121,7 @@ class BrokerRpc(BrokerServiceServicer):
     @_edge
     async def OpenTask(self, request: pb.OpenTaskRequest, asked: Asked) -> pb.OpenTaskResponse:
         """Open a task for the authenticated subject."""
+        self._core.opening.take(asked.subject)
         opened = await self._core.broker.open_task(
             asked.subject,
             request.manifest,

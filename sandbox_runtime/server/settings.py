@@ -112,6 +112,8 @@ class Rates(Strict):
     """All requests of one subject."""
     task: Rate = Rate(per_second=50, burst=100)
     """Decisions for one task."""
+    opening: Rate = Rate(per_second=5, burst=50)
+    """Tasks that one subject opens."""
 
 
 class Evidence(Strict):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,12 @@ def test_a_tool_that_the_lock_does_not_name_is_unavailable(permit: Permit) -> No
     )
     with pytest.raises(SandboxUnavailable, match="probe"):
         without.plan(permitted, wall_ms=1000)
+
+
+def test_a_task_gets_no_image_of_another_manifest_than_its_own(permit: Permit) -> None:
+    sandbox, permitted = permit("answer(1)")
+    own = replace(sandbox, built_for={"probe": permitted.tool.digest})
+    assert own.plan(permitted, wall_ms=1000).image == sandbox.images["probe"]
+    later = replace(sandbox, built_for={"probe": "sha256:of-a-later-one"})
+    with pytest.raises(SandboxUnavailable, match="another manifest"):
+        later.plan(permitted, wall_ms=1000)

@@ -21,7 +21,7 @@ from sandbox_runtime.client import (
     typed,
 )
 from sandbox_runtime.errors import Fault, Mender, Reason, Retry, SandboxUnavailable
-from sandbox_runtime.records import CallDecided
+from sandbox_runtime.records import CallDecided, TaskOpened
 from sandbox_runtime.server.attempts import Attempts
 from sandbox_runtime.server.identity import Reserved
 from sandbox_runtime.server.listening import MAX_REQUEST
@@ -273,6 +273,17 @@ async def test_asking_too_often_is_refused_before_anything_is_recorded(tmp_path:
         assert len([r for r in here.records() if isinstance(r, CallDecided)]) == 2
 
 
+async def test_opening_too_often_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:
+    rates = Rates(opening=Rate(per_second=0.01, burst=2))
+    async with served(tmp_path, rates=rates) as here, here.client() as broker:
+        for _ in range(2):
+            await broker.open_task("greeting", variables={"friend": "Ada"})
+        with pytest.raises(CallRefused) as caught:
+            await broker.open_task("greeting", variables={"friend": "Ada"})
+        assert caught.value.reason is Reason.RATE_LIMITED
+        assert len([r for r in here.records() if isinstance(r, TaskOpened)]) == 2
+
+
 async def test_guessing_tokens_is_rate_limited_by_subject(tmp_path: Path) -> None:
     rates = Rates(subject=Rate(per_second=0.01, burst=3))
     async with served(tmp_path, rates=rates) as here:
@@ -446,7 +457,12 @@ async def test_a_call_that_is_decided_while_it_is_asked_for_is_not_told_of(tmp_p
         fast = Buckets(Rate(per_second=1000, burst=1000), time.monotonic)
         attempts = Attempts(stage.ledger)
         core = Core(
-            broker=stage.broker, ledger=stage.ledger, attempts=attempts, subjects=fast, tasks=fast
+            broker=stage.broker,
+            ledger=stage.ledger,
+            attempts=attempts,
+            subjects=fast,
+            tasks=fast,
+            opening=fast,
         )
         live.last = Meanwhile(lambda: stage.broker.call_tool(live, propose("{}")))
         asked = pb.GetCallRequest(task_id=live.task.state.id, call_id="c-1")

@@ -80,6 +80,8 @@ class Scripted:
     held: bool = False
     """Whether containers wait for the test before they answer."""
     planned: list[ScriptedContainer] = field(default_factory=list)
+    allowed: list[int] = field(default_factory=list)
+    """Milliseconds that each container was given."""
     unplannable: Fault | None = None
 
     def plan(self, permitted: Permitted, *, wall_ms: int) -> ScriptedContainer:
@@ -91,8 +93,20 @@ class Scripted:
         if not self.held:
             container.let_go.set()
         self.planned.append(container)
+        self.allowed.append(wall_ms)
         assert permitted.arguments
         return container
+
+
+@dataclass(slots=True)
+class Clock:
+    """Microseconds; each look at it takes one."""
+
+    at: int
+
+    def __call__(self) -> int:
+        self.at += 1
+        return self.at
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -117,6 +131,7 @@ class Stage:
     sandbox: Scripted
     runs: Runs
     log: Log
+    clock: Clock
 
     async def open_task(self, **variables: Json) -> Live:
         opened = await self.broker.open_task(
@@ -143,8 +158,8 @@ async def on_stage(
     if not keys.has(SYSTEM):
         keys.create(SYSTEM)
     bodies = Bodies(root=layout.log_directory(state), keys=keys, end=log.bodies_end)
-    ticks = itertools.count(NOW)
-    ledger = Ledger(KeptEvidence(log=log, bodies=bodies, keys=keys), clock=lambda: next(ticks))
+    clock = Clock(NOW)
+    ledger = Ledger(KeptEvidence(log=log, bodies=bodies, keys=keys), clock=clock)
     ledger.restore(layout.reader(state).read())
     tree = load_texts(sources or SOURCES)
     await ledger.load(tree)
@@ -163,7 +178,15 @@ async def on_stage(
         new_secret=lambda: "secret",
     )
     try:
-        yield Stage(state=state, broker=broker, ledger=ledger, sandbox=sandbox, runs=runs, log=log)
+        yield Stage(
+            state=state,
+            broker=broker,
+            ledger=ledger,
+            sandbox=sandbox,
+            runs=runs,
+            log=log,
+            clock=clock,
+        )
         await runs.closed()
     finally:
         await log.close()
