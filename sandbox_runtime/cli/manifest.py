@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sandbox_runtime.cli.manifest_explain import explain_
 from sandbox_runtime.cli.manifest_test import test_
 from sandbox_runtime.cli.options import speaks
 from sandbox_runtime.cli.output import document
@@ -24,6 +25,7 @@ def command() -> None:
 
 
 command.add_command(test_)
+command.add_command(explain_)
 
 
 @command.command("check")

@@ -6,16 +6,14 @@ several, what shall become of it; what it does not name is not looked at.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from sandbox_runtime.errors import Reason
 from sandbox_runtime.manifests.catalogue import Loaded, digest_of
-from sandbox_runtime.manifests.explain import explain, nulls
-from sandbox_runtime.manifests.loader import problem_of
+from sandbox_runtime.manifests.loader import problem_of, validated
 from sandbox_runtime.manifests.model import Name, Subject, VariableName
 from sandbox_runtime.manifests.problems import (
     Finding,
@@ -117,6 +115,14 @@ class Cases(Strict):
     cases: Annotated[tuple[Case, ...], Field(min_length=1, max_length=1000)]
 
 
+class Asked(Call):
+    """A file of one call, of which somebody wants to know what would become of it."""
+
+    task: Name
+    subject: Subject | None = None
+    variables: dict[VariableName, Json] = Field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedCases(Loaded):
     """A file of cases and its places."""
@@ -142,13 +148,24 @@ def load_cases(files: Mapping[str, str], tasks: Collection[str]) -> tuple[Loaded
     return tuple(loaded)
 
 
+def load_asked(file: str, text: str, tasks: Collection[str]) -> Asked:
+    """Return the one call of a text; raise `ManifestErrors` with all that is wrong with it."""
+    content = read(file, text)
+    problems = list(content.problems)
+    for document in () if problems else content.documents[:1]:
+        asked = validated(document, Asked)
+        findings = asked if isinstance(asked, list) else list(_known(asked.task, tasks, ("task",)))
+        if not findings and isinstance(asked, Asked):
+            return asked
+        problems.extend(problem_of(file, document, finding) for finding in findings)
+    raise ManifestErrors(problems)
+
+
 def _loaded(file: str, document: Document, tasks: Collection[str]) -> LoadedCases | list[Finding]:
-    try:
-        cases = Cases.model_validate_json(json.dumps(document.data))
-    except ValidationError as error:
-        return list(explain(error, document.data, Cases))
-    findings = [*nulls(cases), *_check(cases, tasks)]
-    if findings:
+    cases = validated(document, Cases)
+    if isinstance(cases, list):
+        return cases
+    if findings := list(_check(cases, tasks)):
         return findings
     return LoadedCases(file=file, document=document, manifest=cases, digest=digest_of(cases))
 

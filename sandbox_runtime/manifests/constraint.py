@@ -68,11 +68,14 @@ class Constraint(Strict):
             yield ("all_of", index), one
 
     def leaves(self) -> Iterator[Where]:
-        """Yield the path of each word that can be what a value breaks."""
+        """Yield the path of each word that can be what a value breaks, in the order of asking."""
         yield from ((key,) for key in _WORDS if key in self.model_fields_set)
-        for path, inner in self.within():
-            if path[0] != "any_of":
-                yield from ((*path, *leaf) for leaf in inner.leaves())
+        if self.each is not None:
+            yield from (("each", *leaf) for leaf in self.each.leaves())
+        if self.any_of is not None:
+            yield ("any_of",)
+        for index, one in enumerate(self.all_of or ()):
+            yield from (("all_of", index, *leaf) for leaf in one.leaves())
 
 
-_WORDS = ("exact", "one_of", "not_one_of", "subset", "range", "length", "regex", "any_of")
+_WORDS = ("exact", "one_of", "not_one_of", "subset", "range", "length", "regex")

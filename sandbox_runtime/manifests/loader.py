@@ -31,13 +31,13 @@ from sandbox_runtime.manifests.schema import KINDS
 from sandbox_runtime.manifests.source import Document, read
 from sandbox_runtime.manifests.task_checks import Known, check_task
 from sandbox_runtime.manifests.tool_checks import check_tool
+from sandbox_runtime.strict import Json, Strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sandbox_runtime.strict import Json
-
 L = TypeVar("L", LoadedTool, LoadedTask)
+M = TypeVar("M", bound=Strict)
 
 
 def load_texts(files: Mapping[str, str]) -> Catalogue:
@@ -142,12 +142,20 @@ def _parsed(file: str, document: Document, draft: _Draft) -> Tool | Task | None:
     if isinstance(model, Finding):
         draft.note(file, document, [model])
         return None
-    try:
-        manifest = model.model_validate_json(json.dumps(document.data))
-    except ValidationError as error:
-        draft.note(file, document, explain(error, document.data, model))
+    manifest = validated(document, model)
+    if isinstance(manifest, list):
+        draft.note(file, document, manifest)
         return None
-    return None if draft.note(file, document, nulls(manifest)) else manifest
+    return manifest
+
+
+def validated(document: Document, model: type[M]) -> M | list[Finding]:
+    """Return what a document says as `model` reads it, or all that keeps it from that."""
+    try:
+        read = model.model_validate_json(json.dumps(document.data))
+    except ValidationError as error:
+        return list(explain(error, document.data, model))
+    return list(nulls(read)) or read
 
 
 def _kind(data: Json) -> type[Tool | Task] | Finding:

@@ -104,12 +104,15 @@ def judged(task: OpenTask, call: ProposedCall, now: Micros) -> Judged:
     """Decide a call as a broker would at `now`."""
     candidate = policy.match(task, call, now)
     if isinstance(candidate, Refused):
-        return Judged(
-            task=task, call=call, at=now, candidate=None, checked=None, decision=candidate
-        )
+        return unmatched(task, call, candidate, now)
     value: Json = dict(candidate.arguments)
     verdicts = tuple(examine(value, attempt.checks) for attempt in candidate.attempts)
     return redecided(task, candidate, Checked(verdicts=verdicts), now)
+
+
+def unmatched(task: OpenTask, call: ProposedCall, refused: Refused, now: Micros) -> Judged:
+    """Return a call that was refused before anything of it was checked."""
+    return Judged(task=task, call=call, at=now, candidate=None, checked=None, decision=refused)
 
 
 def redecided(task: OpenTask, candidate: Candidate, checked: Checked, now: Micros) -> Judged:

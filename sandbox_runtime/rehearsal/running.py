@@ -80,7 +80,7 @@ def _play(run: _Run, tree: Catalogue, case: Case, variables: dict[str, Json]) ->
     now, steps = START, list(_steps(case))
     for number, (step, last) in enumerate(steps, 1):
         now += (step.wait or timedelta(0)) // MICROSECOND
-        one = judged(task, _proposed(step, number), now)
+        one = judged(task, proposed(step, number), now)
         run.calls.append(one)
         expect = case.expect if last else step.expect or _PERMITTED
         before = "" if len(steps) == 1 else f"call {number}: "
@@ -103,7 +103,8 @@ def _steps(case: Case) -> Iterator[tuple[Step, bool]]:
         yield step, place == len(every)
 
 
-def _proposed(call: Call, number: int) -> ProposedCall:
+def proposed(call: Call, number: int = 1) -> ProposedCall:
+    """Return the call as the wire would bring it."""
     return ProposedCall(
         task_id=TASK,
         call_id=f"c-{number}",
