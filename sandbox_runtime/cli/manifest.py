@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sandbox_runtime.cli.manifest_explain import explain_
+from sandbox_runtime.cli.manifest_init import init_
 from sandbox_runtime.cli.manifest_test import test_
 from sandbox_runtime.cli.options import speaks
 from sandbox_runtime.cli.output import document
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 @click.group("manifest")
 def command() -> None:
-    """Check tool and task manifests, test and explain them, print their schema."""
+    """Begin, check, test and explain tool and task manifests; print their schema."""
 
 
+command.add_command(init_)
 command.add_command(test_)
 command.add_command(explain_)
 
