@@ -1,8 +1,9 @@
-"""`sandbox-broker manifest`: check a tree of manifests, print their schema."""
+"""`sandbox-broker manifest`: its commands, and what a tree of manifests holds."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
@@ -12,12 +13,19 @@ from sandbox_runtime.cli.manifest_init import init_
 from sandbox_runtime.cli.manifest_test import test_
 from sandbox_runtime.cli.options import speaks
 from sandbox_runtime.cli.output import document
+from sandbox_runtime.manifests.cases import Cases
 from sandbox_runtime.manifests.loader import load_tree
-from sandbox_runtime.manifests.schema import manifest_schema
+from sandbox_runtime.manifests.model import Task, Tool
+from sandbox_runtime.manifests.schema import schema_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sandbox_runtime.cli.output import Output
     from sandbox_runtime.manifests.catalogue import Catalogue
+    from sandbox_runtime.strict import Strict
+
+_KINDS: Mapping[str, type[Strict]] = MappingProxyType({"tool": Tool, "task": Task, "test": Cases})
 
 
 @click.group("manifest")
@@ -49,11 +57,11 @@ def check_(output: Output, tree: Path) -> None:
 
 
 @command.command("schema")
-@click.argument("kind", type=click.Choice(["tool", "task"]))
+@click.argument("kind", type=click.Choice(list(_KINDS)))
 @speaks
 def schema_(_: Output, kind: str) -> None:
-    """Print the JSON Schema of tool or task manifests, for editors. JSON either way."""
-    click.echo(document(manifest_schema("Tool" if kind == "tool" else "Task")))
+    """Print the JSON Schema of manifests or their tests, for editors. JSON either way."""
+    click.echo(document(schema_of(_KINDS[kind])))
 
 
 def _rows(catalogue: Catalogue) -> list[tuple[str, ...]]:

@@ -33,8 +33,12 @@ _OURS = f"{__package__}."
 
 def manifest_schema(kind: str) -> dict[str, Any]:
     """Return the JSON Schema 2020-12 of manifests of a kind, `Tool` or `Task`."""
-    schema = _schema(KINDS[kind])
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+    return schema_of(KINDS[kind])
+
+
+def schema_of(model: type[Strict]) -> dict[str, Any]:
+    """Return the JSON Schema 2020-12 of what a model reads."""
+    return {"$schema": GenerateJsonSchema.schema_dialect, **_schema(model)}
 
 
 def keys_at(model: type[Strict], where: Where) -> tuple[str, ...]:

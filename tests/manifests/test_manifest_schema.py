@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator
 
+from sandbox_runtime.manifests.cases import Cases
 from sandbox_runtime.manifests.loader import load_texts
 from sandbox_runtime.manifests.problems import ManifestErrors
-from sandbox_runtime.manifests.schema import KINDS, manifest_schema
+from sandbox_runtime.manifests.schema import KINDS, manifest_schema, schema_of
 from sandbox_runtime.manifests.source import read
+
+SHIPPED = Path(__file__).parents[2] / "tool_manifests"
 
 
 def valid(kind: str, text: str) -> bool:
@@ -65,3 +69,51 @@ def test_a_schema_shows_defaults_as_a_manifest_writes_them() -> None:
     assert limits["wall_time"]["default"] == "10s"
     assert limits["pids"]["default"] == 32
     assert limits["memory"]["description"].startswith("Swap included")
+
+
+NARROWED = """\
+        tags:
+          subset: [a, b]
+          each: {any_of: [{exact: a}, {all_of: [{regex: b}, {not_one_of: [bb]}]}]}
+        limit: {range"""
+
+
+def narrowed(files: dict[str, str], old: str = "", new: str = "") -> str:
+    text = files["report.yaml"].replace("        limit: {range", NARROWED)
+    paced = text.replace(
+        "why: draw", "after: [totals]\n      rate: {calls: 2, per: 1m}\n      why: draw"
+    )
+    assert old in paced
+    return paced.replace(old, new)
+
+
+def test_what_combines_orders_and_paces_matches_the_schema(files: dict[str, str]) -> None:
+    assert valid("Task", narrowed(files))
+    assert load_texts({**files, "report.yaml": narrowed(files)}).tasks
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("subset: [a, b]", "subset: []"),
+        ("{exact: a}", "{exat: a}"),
+        ("{regex: b}", "{sql: {}}"),
+        ("[bb]", "[[bb]]"),
+        ("per: 1m", "per: 60"),
+        ("calls: 2,", "calls: 0,"),
+        ("after: [totals]", "after: totals"),
+    ],
+)
+def test_what_combines_wrongly_matches_neither(files: dict[str, str], old: str, new: str) -> None:
+    assert not valid("Task", narrowed(files, old, new))
+    with pytest.raises(ManifestErrors):
+        load_texts({**files, "report.yaml": narrowed(files, old, new)})
+
+
+def test_the_shipped_cases_match_the_schema_of_cases() -> None:
+    (path,) = SHIPPED.glob("*/*.test.yaml")
+    (document,) = read(path.name, path.read_text()).documents
+    validator = Draft202012Validator(schema_of(Cases))
+    assert validator.is_valid(document.data)
+    assert isinstance(document.data, dict)
+    assert not validator.is_valid({**document.data, "case": []})
