@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sandbox_runtime.audit.reading import WrittenOtherwise
 from sandbox_runtime.cli.output import FAILED, FAULT, USAGE, Failure
 from sandbox_runtime.errors import EvidenceUnavailable, Fault, Refusal, SandboxUnavailable
 from sandbox_runtime.evidence.faults import DamagedBody, DamagedLog, KeysRefused, LogInUse
@@ -35,6 +36,7 @@ ENDS = (
 _DAMAGED = "keep the log as it is, and compare it with a copy from before"
 _MENDS: Mapping[type[Exception], str] = MappingProxyType(
     {
+        WrittenOtherwise: "read it with the version that wrote it",
         LogInUse: "stop the other broker, or give this one another `state_dir`",
         DamagedLog: f"`sandbox-broker log verify` says what is whole; {_DAMAGED}",
         DamagedBody: _DAMAGED,

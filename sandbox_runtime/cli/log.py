@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import deque
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 import orjson
-from pydantic import ValidationError
 
 from sandbox_runtime import records
-from sandbox_runtime.audit.reading import Stored, body
+from sandbox_runtime.audit.reading import body
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.call import CheckedResult, Closed
-from sandbox_runtime.cli.failing import failure
 from sandbox_runtime.cli.options import speaks, state_option
-from sandbox_runtime.cli.output import FAILED, FAULT, USAGE, Failure, Output
+from sandbox_runtime.cli.output import FAILED, Failure, Output
+from sandbox_runtime.cli.reading import found, log_under, parsed
+from sandbox_runtime.cli.rows import HEAD, plain, row
+from sandbox_runtime.cli.wishes import clock, record_wishes
 from sandbox_runtime.entries import DecisionBody
-from sandbox_runtime.errors import Fault
 from sandbox_runtime.evidence import layout
 from sandbox_runtime.evidence.faults import KeysRefused
-from sandbox_runtime.evidence.frames import Kind
 from sandbox_runtime.ledger import SYSTEM, Brought, Files
-from sandbox_runtime.manifests.problems import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from sandbox_runtime.audit.gathering import Stored
+    from sandbox_runtime.audit.wanted import Wanted
     from sandbox_runtime.evidence.verify import Problem, Report
     from sandbox_runtime.records import Record
     from sandbox_runtime.strict import Json, Strict
 
-_LINE = "{:>8}  {:<23}  {:<16}  {:<18}  {:<32}  {}"
+_PAUSE = 0.2
+"""Seconds between two looks for what a broker wrote."""
 
 
 @click.group("log")
@@ -43,30 +46,37 @@ def command() -> None:
 
 @command.command("list")
 @state_option
-@click.option("--task", help="Only this task's records.")
-@click.option("--call", help="Only this call's records.")
-@click.option("--kind", help="Only records of this kind, `call.decided` for one.")
+@record_wishes
 @click.option("--last", type=click.IntRange(min=1), help="Only so many, the newest.")
 @speaks
-def list_(
-    output: Output,
-    *,
-    state: Path,
-    task: str | None,
-    call: str | None,
-    kind: str | None,
-    last: int | None,
-) -> None:
+def list_(output: Output, *, state: Path, wanted: Wanted, last: int | None) -> None:
     """List records, a line each, as they are read."""
-    _log_under(state)
-    given = {"task": task, "call": call, "kind": kind}
-    found = _found(state, {key: value for key, value in given.items() if value is not None}, last)
+    log_under(state)
+    listed = found(state, wanted, last)
     if output.json:
-        output.listing("records", map(_plain, found))
+        output.listing("records", map(plain, listed))
         return
-    output.line(f"[bold]{_LINE.format('seq', 'time (UTC)', 'kind', 'task', 'call', 'what')}[/]")
-    for one in found:
-        output.plain(_row(one))
+    output.line(f"[bold]{HEAD}[/]")
+    for one in listed:
+        output.plain(row(one))
+
+
+@command.command()
+@state_option
+@record_wishes
+@click.option("--last", type=click.IntRange(min=1), default=10, show_default=True, help="So many.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what a running broker writes.")
+@speaks
+def tail(output: Output, *, state: Path, wanted: Wanted, last: int, follow: bool) -> None:
+    """Show the newest records; `--json` writes one JSON document a line."""
+    log_under(state)
+    with suppress(KeyboardInterrupt):
+        ending = _ending(state, wanted, last, follow=follow)
+        if output.json:
+            output.stream(map(plain, ending))
+        for one in ending:
+            output.plain(row(one))
+            sys.stdout.flush()
 
 
 @command.command()
@@ -75,14 +85,14 @@ def list_(
 @speaks
 def show(output: Output, state: Path, sequence: int) -> None:
     """Show one record whole, with its body where the keys are at hand."""
-    _log_under(state)
-    one = next(_parsed(layout.reader(state).read(sequence, sequence)), None)
+    log_under(state)
+    one = next(parsed(layout.reader(state).read(sequence, sequence)), None)
     if one is None:
         mend = "`sandbox-broker log list --last 1` shows the newest"
         raise Failure(f"the log holds no record {sequence}", mend)
     opened = _body(state, one.record)
-    output.result({**_plain(one), "opened_body": opened})
-    output.table(("field", "value"), _fields({**_plain(one), "at": f"{_time(one)} UTC"}))
+    output.result({**plain(one), "opened_body": opened})
+    output.table(("field", "value"), _fields({**plain(one), "at": f"{clock(one.record.at)} UTC"}))
     if opened is not None:
         output.line("\n[bold]body[/]")
         output.table(("field", "value"), _fields(opened))
@@ -93,7 +103,7 @@ def show(output: Output, state: Path, sequence: int) -> None:
 @speaks
 def verify_(output: Output, state: Path) -> None:
     """Verify every byte, every body and the order of events."""
-    _log_under(state)
+    log_under(state)
     report = verify(state)
     if report.problem is not None:
         raise _damaged(report, report.problem)
@@ -104,85 +114,18 @@ def verify_(output: Output, state: Path) -> None:
     )
 
 
-def _log_under(state: Path) -> None:
-    """See that there is a log to read; raise `Failure`."""
-    try:
-        next(Kind.RECORDS.directory(layout.log_directory(state)).iterdir(), None)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        mend = "name the broker's state directory with --state"
-        raise Failure(f"there is no log under `{state}`", mend, USAGE) from error
-    except PermissionError as error:
-        mend = "run this as the broker's own user"
-        raise Failure(f"the log under `{state}` is not yours to read", mend, FAULT) from error
-
-
-def _found(state: Path, asked: dict[str, str], last: int | None) -> Iterable[Stored]:
-    """Yield the records asked for. Of those that are not, few are looked at closely."""
-    marks = [orjson.dumps(value) for value in asked.values()]
-    near = (one for one in layout.reader(state).read() if all(mark in one[1] for mark in marks))
-    if not asked:
-        return _parsed(near if last is None else _newest(near, last))
-    exact = (one for one in _parsed(near) if _is(one.record, asked))
-    return exact if last is None else _newest(exact, last)
-
-
-def _newest(items: Iterable[Any], last: int) -> Iterator[Any]:
-    yield from deque(items, maxlen=last)
-
-
-def _parsed(leaves: Iterable[tuple[int, bytes]]) -> Iterator[Stored]:
-    """Yield records; raise `Failure` at the first that cannot be read."""
-    try:
-        for sequence, leaf in leaves:
-            yield Stored(sequence, leaf, _record(sequence, leaf))
-    except Fault as fault:
-        raise failure(fault) from fault
-
-
-def _record(sequence: int, leaf: bytes) -> Record:
-    try:
-        return records.parse(leaf)
-    except ValidationError as bad:
-        mend = "read it with the version that wrote it; `sandbox-broker log verify` says more"
-        raise Failure(f"record {sequence} is of no kind known here", mend, FAULT) from bad
-
-
-def _is(record: Record, asked: dict[str, str]) -> bool:
-    return all(getattr(record, key, None) == value for key, value in asked.items())
-
-
-def _plain(one: Stored) -> dict[str, Json]:
-    leaf: dict[str, Json] = orjson.loads(one.leaf)
-    return {"sequence": one.sequence, **leaf}
-
-
-def _row(one: Stored) -> str:
-    record = one.record
-    task, call = getattr(record, "task", ""), getattr(record, "call", "")
-    cells = (one.sequence, _time(one), record.kind, task, call, _what(record))
-    row = _LINE.format(*cells).rstrip()
-    return row if row.isprintable() else printable(row)
-
-
-def _time(one: Stored) -> str:
-    at = datetime.fromtimestamp(one.record.at / 1_000_000, UTC)
-    return at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-
-
-def _what(record: Record) -> str:
-    match record:
-        case records.CallDecided():
-            verdict = "permitted" if record.permitted else f"refused {record.reason}"
-            checked = " (checked only)" if record.checked_only else ""
-            return f"{verdict}{checked} by {record.rule}"
-        case records.CallOutcome():
-            return f"{record.outcome} after {record.wall_ms:.0f} ms"
-        case records.TaskOpened():
-            return f"{record.manifest} by {record.subject}"
-        case records.AuthRefused():
-            return f"{record.count} attempts without a valid credential"
-        case _:
-            return ""
+def _ending(state: Path, wanted: Wanted, last: int, *, follow: bool) -> Iterator[Stored]:
+    """Yield the newest records asked for, and then, if so wished, those that come."""
+    kept: deque[Stored] = deque(maxlen=last)
+    coming = 0
+    for one in parsed(layout.reader(state).read()):
+        coming = one.sequence + 1
+        if wanted.takes(one.record):
+            kept.append(one)
+    yield from kept
+    if follow:
+        later = parsed(layout.reader(state).follow(coming, lambda: time.sleep(_PAUSE)))
+        yield from (one for one in later if wanted.takes(one.record))
 
 
 def _fields(plain: dict[str, Json]) -> list[tuple[str, str]]:

@@ -19,7 +19,9 @@ _COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "call": ("sandbox_runtime.cli.call", "Propose one tool call to a running broker."),
         "manifest": ("sandbox_runtime.cli.manifest", "Check manifests, print their schema."),
         "tool": ("sandbox_runtime.cli.tool", "Build the tools' images, list them, try one."),
-        "log": ("sandbox_runtime.cli.log", "Read and verify the action log."),
+        "task": ("sandbox_runtime.cli.task", "List tasks, show what happened in one."),
+        "calls": ("sandbox_runtime.cli.calls", "List calls, show one whole."),
+        "log": ("sandbox_runtime.cli.log", "Read, follow and verify the action log."),
         "demo": ("sandbox_runtime.cli.demo", "Play a scripted agent against a real broker."),
     }
 )

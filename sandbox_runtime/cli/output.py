@@ -82,6 +82,19 @@ class Output:
         if failure is not None:
             raise failure
 
+    def stream(self, values: Iterable[Mapping[str, Any]]) -> None:
+        """Write a document a line, each as it comes: for a stream that may have no end.
+
+        A `Failure` among them is the last line.
+        """
+        try:
+            for value in values:
+                self._document(jsons.dumps(value))
+                sys.stdout.flush()
+        except Failure as met:
+            self._document(jsons.dumps(met.document))
+            raise
+
     def line(self, text: str) -> None:
         """Write a line of our own words for a person, with markup."""
         if not self.json:
@@ -103,6 +116,10 @@ class Output:
         for row in cells:
             table.add_row(*row)
         self._print(table)
+
+    def heading(self, title: str) -> None:
+        """Write a heading of our own for a person, after an empty line."""
+        self.line(f"\n[bold]{escape(title)}[/]")
 
     def block(self, title: str, text: str) -> None:
         """Write a stranger's text under its title: cleaned, and set in from our own words."""

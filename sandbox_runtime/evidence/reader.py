@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.evidence.frames import Kind
-from sandbox_runtime.evidence.segments import walk
+from sandbox_runtime.evidence.segments import segment_of, walk, walk_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -35,3 +35,19 @@ class LogReader:
                     return
                 if sequence >= first:
                     yield sequence, record
+
+    def follow(self, first: int, wait: Callable[[], None]) -> Iterator[tuple[int, bytes]]:
+        """Yield from `first` on without end; `wait` is called whenever there is no more.
+
+        Reads each frame once, from where the one before it ended. Otherwise as `read`.
+        """
+        directory = Kind.RECORDS.directory(self.root)
+        begun = segment_of(directory, sequence=first)
+        position, following = (begun.base, begun.first) if begun else (0, 0)
+        while True:
+            for frame in walk_from(directory, Kind.RECORDS, position=position):
+                for sequence, record in enumerate(frame.items, following):
+                    if sequence >= first:
+                        yield sequence, record
+                position, following = frame.end, following + len(frame.items)
+            wait()

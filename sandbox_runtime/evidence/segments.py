@@ -47,6 +47,11 @@ class Frame:
     first: int
     items: tuple[bytes, ...]
 
+    @property
+    def end(self) -> int:
+        """Position in the stream of what follows it."""
+        return int(self.file[17:33]) + self.offset + self.size
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
@@ -197,6 +202,13 @@ def walk_from(directory: Path, kind: Kind, *, position: int) -> Iterator[Frame]:
     with readable(directory):
         held = [segment for segment in segments(directory) if segment.base <= position]
         yield from _walk(directory, kind, held[-1:], position=position)
+
+
+def segment_of(directory: Path, *, sequence: int) -> Segment | None:
+    """Return the segment that holds `sequence`, or would; None where there is none yet."""
+    with readable(directory):
+        held = [segment for segment in segments(directory) if segment.first <= sequence]
+    return held[-1] if held else None
 
 
 @contextmanager

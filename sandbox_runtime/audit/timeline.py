@@ -1,0 +1,121 @@
+"""What happened in a task, in order, and what did it spend?
+
+Law: one line an event, made from leaves alone: names, codes, sizes and times, and nothing
+that a model, a user or a tool wrote. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sandbox_runtime.audit.gathering import Standing
+from sandbox_runtime.manifests.units import print_duration, print_size
+from sandbox_runtime.strict import Strict
+
+if TYPE_CHECKING:
+    from sandbox_runtime.audit.gathering import CallRecords, TaskRecords
+    from sandbox_runtime.manifests.catalogue import LoadedTask
+    from sandbox_runtime.manifests.model import TaskSpec
+    from sandbox_runtime.records import Micros
+    from sandbox_runtime.task import TaskState
+
+
+class Event(Strict):
+    """One thing that happened."""
+
+    at: int
+    """Microseconds since 1970."""
+    sequence: int | None
+    """Of the record that says so; None: nobody had to write that down."""
+    what: str
+    call: str | None = None
+
+
+class Budget(Strict):
+    """What of one budget is used."""
+
+    name: str
+    used: str
+    granted: str | None
+    """None: the manifest could not be read."""
+
+
+def timeline(task: TaskRecords, now: Micros) -> list[Event]:
+    """Return what happened, up to `now`. Each call is one event, at its decision."""
+    called = [_called(call) for call in task.calls]
+    events = [_opened(task), *called, *_ended(task, now)]
+    return sorted(events, key=_place)
+
+
+def _place(event: Event) -> float:
+    return event.sequence if event.sequence is not None else math.inf
+
+
+def _opened(task: TaskRecords) -> Event:
+    opened = task.opened
+    parts = ", ".join(opened.prompt) or "no prompt"
+    what = f"opened by {opened.subject} as {opened.manifest}, with {parts}"
+    return Event(at=opened.at, sequence=task.sequence, what=what)
+
+
+def _called(call: CallRecords) -> Event:
+    decided = call.decided
+    what = f"{decided.call} {decided.tool or '(no tool of ours)'}: {_verdict(call)}{_end(call)}"
+    return Event(at=decided.at, sequence=call.sequence, what=what, call=decided.call)
+
+
+def _verdict(call: CallRecords) -> str:
+    decided = call.decided
+    checked = "checked only, " if decided.checked_only else ""
+    if decided.permitted:
+        return f"{checked}permitted by `{decided.grant}`"
+    code = f" {decided.code}" if decided.code else ""
+    return f"{checked}refused {decided.reason}{code}"
+
+
+def _end(call: CallRecords) -> str:
+    if call.outcome is not None:
+        code = f" {call.outcome.code}" if call.outcome.code else ""
+        return f", {call.outcome.outcome}{code} after {call.outcome.wall_ms:.0f} ms"
+    return ", under way" if call.intent is not None else ""
+
+
+def _ended(task: TaskRecords, now: Micros) -> list[Event]:
+    if task.closed is not None:
+        what = f"closed by {task.closed.subject}"
+        return [Event(at=task.closed.at, sequence=task.closed_at, what=what)]
+    if task.standing(now) is Standing.EXPIRED:
+        return [Event(at=task.opened.expires_at, sequence=None, what="expired")]
+    return []
+
+
+def budgets(task: TaskRecords, manifest: LoadedTask | None) -> list[Budget]:
+    """Return what the task used of each of its budgets, the task's own first."""
+    spec = manifest.manifest.spec if manifest is not None else None
+    used, granted = _used(task.state), _granted(spec) if spec is not None else {}
+    names = dict.fromkeys((*used, *granted))
+    return [Budget(name=n, used=used.get(n, "0"), granted=granted.get(n)) for n in names]
+
+
+def _used(state: TaskState) -> dict[str, str]:
+    return {
+        "calls": str(state.started),
+        "wall time": f"{state.wall_ms / 1000:.3f}s",
+        "result bytes": str(state.result_bytes),
+        "refusals": str(state.refusals),
+        "checks": str(state.checks),
+        **{f"grant `{name}`": str(count) for name, count in state.spent.items()},
+    }
+
+
+def _granted(spec: TaskSpec) -> dict[str, str]:
+    given = spec.budgets
+    return {
+        "calls": str(given.calls),
+        "wall time": print_duration(given.wall_time),
+        "result bytes": print_size(given.result_bytes),
+        "refusals": str(given.refusals),
+        "checks": str(given.checks),
+        **{f"grant `{grant.id}`": str(grant.max_calls) for grant in spec.grants},
+    }

@@ -1,0 +1,57 @@
+"""How does one record stand on one line?
+
+Law: a line holds what the leaf says, and is printable whatever that is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from sandbox_runtime import records
+from sandbox_runtime.cli.wishes import clock
+from sandbox_runtime.manifests.problems import printable
+
+if TYPE_CHECKING:
+    from sandbox_runtime.audit.gathering import Stored
+    from sandbox_runtime.records import Record
+    from sandbox_runtime.strict import Json
+
+_LINE = "{:>8}  {:<23}  {:<16}  {:<18}  {:<32}  {}"
+HEAD = _LINE.format("seq", "time (UTC)", "kind", "task", "call", "what")
+
+
+def plain(one: Stored) -> dict[str, Json]:
+    """Return a record as programs read it: its leaf, and its place in the log."""
+    leaf: dict[str, Json] = orjson.loads(one.leaf)
+    return {"sequence": one.sequence, **leaf}
+
+
+def row(one: Stored) -> str:
+    """Return a record as people read it, under `HEAD`."""
+    record = one.record
+    task, call = getattr(record, "task", ""), getattr(record, "call", "")
+    cells = (one.sequence, clock(record.at), record.kind, task, call, _what(record))
+    line = _LINE.format(*cells).rstrip()
+    return line if line.isprintable() else printable(line)
+
+
+def verdict(decided: records.CallDecided) -> str:
+    """Return the decision in a few words."""
+    said = "permitted" if decided.permitted else f"refused {decided.reason}"
+    return f"{said} (checked only)" if decided.checked_only else said
+
+
+def _what(record: Record) -> str:
+    match record:
+        case records.CallDecided():
+            return f"{verdict(record)} by {record.rule}"
+        case records.CallOutcome():
+            return f"{record.outcome} after {record.wall_ms:.0f} ms"
+        case records.TaskOpened():
+            return f"{record.manifest} by {record.subject}"
+        case records.AuthRefused():
+            return f"{record.count} attempts without a valid credential"
+        case _:
+            return ""
