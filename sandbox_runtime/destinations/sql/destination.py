@@ -5,7 +5,8 @@ travels further.
 
     1. scan      size, characters, depth; nothing is understood yet
     2. parse     exactly one statement
-    3. grammar   every node, slot, function, type and operator is on a list
+    3. grammar   every node, slot, function, type and operator is on a list; operands are
+                 taken together as the database does
     4. resolve   every table and column is granted; `*` is spelled out
     5. confine   tables go behind views of the granted columns and rows; LIMIT is set
     6. confirm   what was printed gives the same tree again, and calls and reads only
