@@ -13,6 +13,7 @@ from pathlib import Path
 from shutil import copytree
 from typing import TYPE_CHECKING
 
+from sandbox_runtime.manifests.constraint import Constraint
 from sandbox_runtime.manifests.loader import load_tree
 from sandbox_runtime.server.settings import parse
 
@@ -67,6 +68,25 @@ def test_the_mistake_it_shows_is_told_in_these_words(tmp_path: Path) -> None:
     checked = run("manifest", "check", cwd=tmp_path)
     assert checked.returncode == 1
     assert checked.stderr.strip() in block("console", "manifest check")
+
+
+def test_the_cases_it_shows_hold_and_cover_what_they_say(tmp_path: Path) -> None:
+    copytree(ROOT / "tool_manifests", tmp_path / "tool_manifests")
+    file = "tool_manifests/tasks/monthly-delay-report.test.yaml"
+    shown = block("yaml", "kind: Test")
+    assert shown.startswith(f"# {file}\n")
+    (tmp_path / file).write_text(shown)
+    held = run("manifest", "test", cwd=tmp_path)
+    assert held.returncode == 0, held.stdout
+    assert run("manifest", "test", "--cover", cwd=tmp_path).returncode == 1
+    (tmp_path / file).write_text((ROOT / file).read_text())
+    assert run("manifest", "test", "--cover", cwd=tmp_path).returncode == 0
+
+
+def test_every_constraint_that_it_shows_is_one() -> None:
+    words = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", TEXT, re.MULTILINE)
+    shown = {word for row in words for word in re.findall(r"`([a-z_]+)`", row)}
+    assert shown == set(Constraint.model_fields)
 
 
 def test_the_settings_it_shows_are_settings(tmp_path: Path) -> None:
