@@ -44,6 +44,18 @@ def state_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--config`, which must be given."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        envvar="SANDBOX_BROKER_CONFIG",
+        show_envvar=True,
+        required=True,
+        help="The broker's settings, a YAML file.",
+    )(command)
+
+
 def manifests_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--manifests`."""
     return click.option(

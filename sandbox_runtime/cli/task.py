@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sandbox_runtime.records import Micros
     from sandbox_runtime.strict import Json
 
+_STANDINGS = click.Choice([one.value for one in gathering.Standing])
+
 
 @click.group("task")
 def command() -> None:
@@ -41,7 +43,7 @@ def command() -> None:
 @click.option("--manifest", help="Only tasks of this manifest.")
 @click.option(
     "--standing",
-    type=click.Choice([one.value for one in gathering.Standing]),
+    type=_STANDINGS,
     help="Only tasks that are.",
 )
 @click.option("--since", type=Moment(), metavar="TIME", help="Opened from then on: `15m`, a date.")

@@ -170,14 +170,18 @@ class Settings(Strict):
 
 def load(path: Path) -> Settings:
     """Return the settings in a YAML file. Raises `ManifestErrors` with every problem."""
+    return parse(str(path), text_of(path))
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file of settings. Raises `ManifestErrors`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ManifestErrors(
             [Problem(file=str(path), line=1, column=1, message=f"cannot be read: {why}")]
         ) from error
-    return parse(str(path), text)
 
 
 def parse(file: str, text: str) -> Settings:

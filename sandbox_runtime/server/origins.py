@@ -1,0 +1,76 @@
+"""Which settings are in force, and where does each come from?
+
+Law: every setting is named, also those that nobody set. What the broker makes of one that
+is left out stands in its place. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox_runtime.manifests.problems import Where
+    from sandbox_runtime.manifests.source import Document
+    from sandbox_runtime.server.settings import Settings
+    from sandbox_runtime.strict import Json
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """One setting in force."""
+
+    name: str
+    """`listen.socket`, `peers[0].uid`."""
+    value: Json
+    source: str
+    """`file:line`, or `default`."""
+
+
+def origins(file: str, document: Document, settings: Settings) -> list[Origin]:
+    """Return every setting; `document` is the text that `settings` were read from."""
+    return [
+        Origin(name=_name(where), value=value, source=_source(file, document, where))
+        for where, value in _leaves((), _in_force(settings))
+    ]
+
+
+def _in_force(settings: Settings) -> Json:
+    written: dict[str, Json] = settings.model_dump(mode="json")
+    peers: list[Json] = [
+        {"uid": uid, "subject": subject} for uid, subject in settings.subjects().items()
+    ]
+    return {**written, "images_lock": str(settings.lock), "peers": peers}
+
+
+def _leaves(where: Where, value: Json) -> Iterator[tuple[Where, Json]]:
+    parts = _parts(value)
+    if not parts:
+        yield where, value
+    for key, part in parts:
+        yield from _leaves((*where, key), part)
+
+
+def _parts(value: Json) -> list[tuple[str | int, Json]]:
+    match value:
+        case dict():
+            return list(value.items())
+        case list():
+            return list(enumerate(value))
+        case _:
+            return []
+
+
+def _name(where: Where) -> str:
+    parts = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
+    return "".join(parts).removeprefix(".")
+
+
+def _source(file: str, document: Document, where: Where) -> str:
+    if where not in document.values:
+        return DEFAULT
+    return f"{file}:{document.values[where].line}"
