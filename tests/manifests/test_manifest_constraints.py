@@ -68,8 +68,8 @@ WRONG = {
         "22:56: constraints are nested deeper than 4 levels",
     ),
     "a misspelt word within": (
-        (LIMIT, "{any_of: [{exat: 1}]}"),
-        "22:27: unknown key `exat`; did you mean `exact`?",
+        (LIMIT, "{any_of: [{exactt: 1}]}"),
+        "22:27: unknown key `exactt`; did you mean `exact`?",
     ),
     "a destination within": (
         ('{regex: "(?s).*plot.*"}', "{any_of: [{model_text: {}}]}"),

@@ -96,7 +96,7 @@ def test_what_combines_orders_and_paces_matches_the_schema(files: dict[str, str]
     ("old", "new"),
     [
         ("subset: [a, b]", "subset: []"),
-        ("{exact: a}", "{exat: a}"),
+        ("{exact: a}", "{exactt: a}"),
         ("{regex: b}", "{sql: {}}"),
         ("[bb]", "[[bb]]"),
         ("per: 1m", "per: 60"),

@@ -58,7 +58,7 @@ def named(text: str) -> GrantArgument:
         ('{"each": {"not_one_of": ["a"]}}', ["b"], ["b", ["a"]]),
         ('{"any_of": [{"exact": "a"}, {"length": {"min": 3}}]}', "abc", "ab"),
         ('{"any_of": [{"range": {"max": 1}}]}', 1, "1"),
-        ('{"all_of": [{"regex": "[a-z]+"}, {"not_one_of": ["abc"]}]}', "abd", "abc"),
+        ('{"all_of": [{"regex": "[a-z]+"}, {"not_one_of": ["abc"]}]}', "abe", "abc"),
         ('{"all_of": [{"any_of": [{"exact": 1}, {"exact": 2}]}, {"exact": 2}]}', 2, 1),
     ],
 )

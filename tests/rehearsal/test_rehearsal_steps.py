@@ -67,7 +67,7 @@ def test_grants_after_the_one_that_permits_are_not_reached() -> None:
 
 
 def test_a_call_that_matches_nothing_ends_there() -> None:
-    assert short(told('{"nam": "Ada"}')) == [
+    assert short(told('{"nick": "Ada"}')) == [
         ("", "task lives", "holds"),
         ("", "a grant matches", "refuses"),
     ]
@@ -91,7 +91,7 @@ async def test_a_recorded_call_is_decided_again_from_the_log_alone(tmp_path: Pat
         live = await stage.open_task()
         await stage.broker.call_tool(live, propose('{"name": "Ada"}', call_id="c-1"))
         await stage.broker.call_tool(live, propose('{"name": "Ada"}', call_id="c-2"))
-        for call, arguments in (("c-3", '{"name": "Ada"}'), ("c-4", '{"nam": 1}')):
+        for call, arguments in (("c-3", '{"name": "Ada"}'), ("c-4", '{"nick": 1}')):
             with pytest.raises(Refusal):
                 await stage.broker.call_tool(live, propose(arguments, call_id=call))
         await stage.broker.check_call(live, propose('{"name": "Grace Hopper"}', call_id="c-5"))
