@@ -16,6 +16,7 @@ from sandbox_runtime.strict import Json, Strict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from sandbox_runtime.errors import Reason
     from sandbox_runtime.manifests.catalogue import LoadedTool
@@ -159,6 +160,8 @@ class Refused:
     pointer: str = ""
     code: str | None = None
     hint: str | None = None
+    retry_after: timedelta | None = None
+    """Time after which a new call may fare better, where that is known."""
     grant: str | None = None
 
 

@@ -6,6 +6,7 @@ can be decided again. What a model or a user wrote goes into the body alone.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from sandbox_runtime.call import (
@@ -48,6 +49,7 @@ class ToldRefusal(Strict):
     pointer: str
     code: str | None
     hint: str | None
+    retry_after_ms: int | None = None
 
     def refusal(self) -> Refusal:
         """Return what the caller is told. The rule stays with the operators."""
@@ -57,7 +59,12 @@ class ToldRefusal(Strict):
             pointer=self.pointer,
             code=self.code,
             hint=self.hint,
+            retry_after=_span(self.retry_after_ms),
         )
+
+
+def _span(milliseconds: int | None) -> timedelta | None:
+    return timedelta(milliseconds=milliseconds) if milliseconds is not None else None
 
 
 class ToldPermission(Strict):
@@ -159,7 +166,12 @@ def told_refusal(decision: Refused) -> ToldRefusal:
         pointer=decision.pointer,
         code=decision.code,
         hint=decision.hint,
+        retry_after_ms=_milliseconds(decision.retry_after),
     )
+
+
+def _milliseconds(span: timedelta | None) -> int | None:
+    return -(-span // timedelta(milliseconds=1)) if span is not None else None
 
 
 def decided(

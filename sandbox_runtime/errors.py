@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
 DOMAIN = "sandbox-broker"
 """The `domain` of every `google.rpc.ErrorInfo` this product sends."""
@@ -127,7 +128,8 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error o
 
     `pointer` is the RFC 6901 pointer of the value at fault inside the arguments, empty
     for the whole. `code` is a destination's own finer reason (`sql.table_not_granted`).
-    `hint` is made only from what the task may know. `rule` is the manifest place that
+    `hint` is made only from what the task may know. `retry_after` is the time after which a
+    new request may fare better, where that is known. `rule` is the manifest place that
     decided (`file:line`), for operators and the log, never for the caller.
     """
 
@@ -141,6 +143,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error o
         pointer: str = "",
         code: str | None = None,
         hint: str | None = None,
+        retry_after: timedelta | None = None,
     ) -> None:
         super().__init__(problem)
         self.problem = problem
@@ -148,6 +151,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error o
         self.pointer = pointer
         self.code = code
         self.hint = hint
+        self.retry_after = retry_after
 
 
 class Fault(Exception):  # noqa: N818 - named as in the design

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from sandbox_runtime.manifests.problems import Where
 
 DEEPEST_CONSTRAINT = 4
-"""Constraints within a grant's constraint on one argument, `each` and the lists counted."""
+"""Levels of constraints on one argument, the argument's own counted."""
+
+MOST_CONSTRAINTS = 64
+"""Constraints on one argument, those within others counted: each item may have to meet all."""
 
 Scalar = str | int | float | bool
 Scalars = Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000)]
@@ -66,6 +69,10 @@ class Constraint(Strict):
             yield ("any_of", index), one
         for index, one in enumerate(self.all_of or ()):
             yield ("all_of", index), one
+
+    def count(self) -> int:
+        """Return how many constraints this is, those within it counted."""
+        return 1 + sum(one.count() for _, one in self.within())
 
     def leaves(self) -> Iterator[Where]:
         """Yield the path of each word that can be what a value breaks, in the order of asking."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.manifests.bounds import misplaced, objection, pattern
-from sandbox_runtime.manifests.constraint import DEEPEST_CONSTRAINT
+from sandbox_runtime.manifests.constraint import DEEPEST_CONSTRAINT, MOST_CONSTRAINTS
 from sandbox_runtime.manifests.possible import impossible
 from sandbox_runtime.manifests.problems import Finding, Where, quoted, shown
 from sandbox_runtime.manifests.variables import bind, reference, strings
@@ -62,6 +62,9 @@ def constraints(
     named: Constraint, argument: ToolArgument, variables: Mapping[str, Variable], where: Where
 ) -> Iterator[Finding]:
     """Yield what is wrong with a grant's constraints on one argument of the tool."""
+    if (count := named.count()) > MOST_CONSTRAINTS:
+        message = f"{count} constraints on one argument, more than {MOST_CONSTRAINTS}"
+        yield Finding(where=where, message=message, on_key=True)
     yield from _constraint(named, _Bounds(schema=argument.json_schema()), variables, where, 1)
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sandbox_runtime.manifests.constraint import Constraint, Length, Range
     from sandbox_runtime.strict import Json
 
+MOST_ITEMS = 10_000
+"""A longer list holds to nothing that is asked of its items: deciding waits for nobody."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
@@ -79,6 +82,9 @@ def _each(value: Json, named: Constraint) -> Iterator[Breach]:
     if not isinstance(value, list):
         yield Breach(path=("each",), problem="it is not a list")
         return
+    if len(value) > MOST_ITEMS:
+        yield Breach(path=("each",), problem=f"it has more than {MOST_ITEMS} items")
+        return
     for index, item in enumerate(value):
         for breach in breaches(item, named):
             yield breach.under("each", pointer=json_text.pointer(index))
@@ -95,7 +101,8 @@ def _none_of(value: Json, choices: Sequence[Constraint]) -> Iterator[Breach]:
 
 
 def _among(value: Json, allowed: Sequence[Json]) -> bool:
-    return any(same(value, one) for one in allowed)
+    # What JSON holds to be the same, Python holds to be equal, and tells it sooner.
+    return value in allowed and any(same(value, one) for one in allowed if one == value)
 
 
 def _apart(value: Json, excluded: Sequence[Json]) -> bool:
@@ -103,7 +110,9 @@ def _apart(value: Json, excluded: Sequence[Json]) -> bool:
 
 
 def _all_among(value: Json, allowed: Sequence[Json]) -> bool:
-    return isinstance(value, list) and all(_among(item, allowed) for item in value)
+    if not isinstance(value, list) or len(value) > MOST_ITEMS:
+        return False
+    return all(_among(item, allowed) for item in value)
 
 
 def same(one: Json, other: Json) -> bool:

@@ -6,6 +6,7 @@ it; only what ended OK opens the way for what waits for it.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.call import Refused
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from sandbox_runtime.records import Micros
     from sandbox_runtime.task import OpenTask, TaskState
 
-_SECOND = 1_000_000
+_SECOND = timedelta(seconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def held_up(task: OpenTask, index: int, now: Micros) -> Refused | None:
@@ -68,17 +70,18 @@ def _too_often(state: TaskState, grant: Grant, rule: Rule, now: Micros) -> Refus
     if len(starts) < grant.rate.calls:
         return None
     per = grant.rate.per.total_seconds()
-    wait = -((now - starts[0] - int(per * _SECOND)) // _SECOND)
+    wait = grant.rate.per - (now - starts[0]) * _MICROSECOND
     return Refused(
         reason=Reason.RATE_EXCEEDED,
         problem=f"grant `{grant.id}` starts at most {grant.rate.calls} calls in {per:g} s",
         rule=(*rule, "rate"),
-        hint=f"send this as a new call in {wait} s",
+        hint=f"send this as a new call in {-(-wait // _SECOND)} s",
+        retry_after=wait,
         grant=grant.id,
     )
 
 
 def _within(rate: Rate, starts: tuple[Micros, ...], now: Micros) -> list[Micros]:
     """Return the starts that count at `now`, in order; by a clock set back, later ones do."""
-    oldest = now - int(rate.per.total_seconds() * _SECOND)
+    oldest = now - rate.per // _MICROSECOND
     return sorted(at for at in starts if at > oldest)

@@ -171,10 +171,11 @@ def _constraints(
 ) -> Iterator[Step]:
     for name, named in grant.arguments.items():
         bound = bind_constraints(named, look.judged.task.variables)
-        broken = {b.path: b for b in breaches(arguments[name], bound)} if name in arguments else {}
+        broken = {b.path for b in breaches(arguments[name], bound)} if name in arguments else ()
         for leaf in named.leaves():
             rule: Rule = ("spec", "grants", attempt.grant_index, "arguments", name, *leaf)
-            says = Says.REFUSES if leaf in broken else Says.HOLDS
+            refuses = any(leaf[: len(path)] == path for path in broken)
+            says = Says.REFUSES if refuses else Says.HOLDS
             what = f"/{name} {'.'.join(map(str, leaf))}"
             said = _values(bound, leaf, arguments.get(name)) if look.values else ""
             yield look.step(what, says, said, rule, grant.id)

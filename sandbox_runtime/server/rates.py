@@ -35,8 +35,8 @@ class RateLimited(Refusal):
     reason = Reason.RATE_LIMITED
 
     def __init__(self, retry_after: timedelta) -> None:
-        super().__init__("too many requests", hint="wait, then send the same again")
-        self.retry_after = retry_after
+        hint = "wait, then send the same again"
+        super().__init__("too many requests", hint=hint, retry_after=retry_after)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from sandbox_runtime.errors import DOMAIN, TABLE, Reason, Refusal, Retry
-from sandbox_runtime.server.rates import RateLimited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,8 +47,7 @@ def refusal(refused: Refusal) -> status_pb2.Status:
     if refused.pointer:
         details.append(_violation(refused.pointer, refused.problem))
     if TABLE[refused.why].retry is Retry.LATER:
-        after = refused.retry_after if isinstance(refused, RateLimited) else None
-        details.append(_retry(after))
+        details.append(_retry(refused.retry_after))
     return _status(refused.why, refused.problem, details)
 
 

@@ -15,6 +15,8 @@ TITLE = "{exact: $word}"
 LIMIT = "{range: {min: 1, max: 50}}"
 LIMIT_LINE = "        limit: {range: {min: 1, max: 50}}\n"
 
+MANY = ", ".join(["{exact: 1}"] * 32)
+
 WRONG = {
     "an exclusion beyond the tool's": (
         ("[north, south]}", "[north, south], not_one_of: [west]}"),
@@ -66,6 +68,10 @@ WRONG = {
     "too deep": (
         (LIMIT, "{any_of: [{any_of: [{any_of: [{any_of: [{exact: 1}]}]}]}]}"),
         "22:56: constraints are nested deeper than 4 levels",
+    ),
+    "too many": (
+        (LIMIT, f"{{any_of: [{{any_of: [{MANY}]}}, {{any_of: [{MANY}]}}]}}"),
+        "22:9: 67 constraints on one argument, more than 64",
     ),
     "a misspelt word within": (
         (LIMIT, "{any_of: [{exactt: 1}]}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_runtime.manifests.model import GrantArgument
-from sandbox_runtime.policy.constraints import Breach, broken, same
+from sandbox_runtime.policy.constraints import MOST_ITEMS, Breach, broken, same
 
 if TYPE_CHECKING:
     from sandbox_runtime.call import Rule
@@ -108,6 +109,23 @@ def test_among_and_apart_are_never_both(value: Json, values: list[Json]) -> None
     one_of = GrantArgument.model_validate_json(json.dumps({"one_of": values}))
     not_one_of = GrantArgument.model_validate_json(json.dumps({"not_one_of": values}))
     assert broken(value, one_of) or broken(value, not_one_of)
+
+
+@pytest.mark.parametrize("item", ["v999", "other", 1.0, True])
+@pytest.mark.parametrize("constraint", ['{"each": {"one_of": %s}}', '{"subset": %s}'])
+def test_long_lists_are_decided_at_once(constraint: str, item: Json) -> None:
+    values = json.dumps([*(f"v{n}" for n in range(999)), "v999"])
+    began = time.process_time()
+    broken([item] * MOST_ITEMS, named(constraint % values))
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("constraint", ['{"each": {"one_of": ["a"]}}', '{"subset": ["a"]}'])
+def test_a_list_longer_than_is_looked_at_does_not_hold(constraint: str) -> None:
+    assert broken(["a"] * MOST_ITEMS, named(constraint)) is None
+    breach = broken(["a"] * (MOST_ITEMS + 1), named(constraint))
+    assert breach is not None
+    assert len(breach.path) == 1
 
 
 def test_a_regex_that_explodes_elsewhere_answers_at_once_here() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,6 +70,7 @@ def test_a_rate_counts_starts_within_its_time_and_no_others() -> None:
     assert isinstance(late, Refused)
     assert (late.reason, late.hint) == (Reason.RATE_EXCEEDED, "send this as a new call in 1 s")
     assert late.rule == ("spec", "grants", 0, "rate")
+    assert late.retry_after == timedelta(microseconds=1)
     assert isinstance(decided(ADA, task, NOW + MINUTE), Permitted)
 
 
@@ -123,3 +125,5 @@ async def test_a_restart_forgets_no_start(tmp_path: Path) -> None:
         with pytest.raises(Refusal) as caught:
             await stage.broker.call_tool(live, propose(ADA, call_id="c-3"))
         assert caught.value.why is Reason.RATE_EXCEEDED
+        assert caught.value.retry_after is not None
+        assert timedelta(seconds=59) < caught.value.retry_after <= timedelta(seconds=60)
