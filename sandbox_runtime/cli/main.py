@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "serve": ("sandbox_runtime.cli.serve", "Run a broker until it is told to stop."),
+        "doctor": ("sandbox_runtime.cli.doctor", "Say whether this machine is fit for a broker."),
         "config": ("sandbox_runtime.cli.config", "Print the settings, and where each comes from."),
         "call": ("sandbox_runtime.cli.call", "Propose one tool call to a running broker."),
         "manifest": ("sandbox_runtime.cli.manifest", "Check manifests, print their schema."),

@@ -1,0 +1,164 @@
+"""What the doctor finds, in facts recorded on a machine that is well, and in worse ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sandbox_runtime.cli.doctor.facts import Facts
+from sandbox_runtime.cli.doctor.finding import Finding, Level
+from sandbox_runtime.cli.doctor.of_broker import of_broker
+from sandbox_runtime.cli.doctor.of_machine import of_machine
+
+# Debian 12, Docker Engine 20.10, as `doctor --json` gave them; a time service added.
+WELL: dict[str, Any] = {
+    "engine": {
+        "version": "20.10.24+dfsg1",
+        "api": "1.41",
+        "cgroup_version": "1",
+        "storage": "overlay2",
+        "runtimes": ["io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "runc"],
+        "security": ["name=seccomp,profile=default"],
+        "limits": {"memory": True, "swap": True, "pids": True, "cpu": True},
+    },
+    "engine_socket": "/var/run/docker.sock",
+    "engine_trouble": None,
+    "kernel": {
+        "release": "6.1.0",
+        "controllers": ["cpu", "memory", "pids"],
+        "seccomp": ["kill_process", "kill_thread", "trap", "errno", "trace", "log", "allow"],
+        "modules": ["AppArmor"],
+        "uid": 0,
+        "capabilities": 0x1FF_FFFF_FFFF,
+    },
+    "clock": {"synchronised": True, "apart": 0.0, "now": 2_000_000, "newest_record": 1_000_000},
+    "disk": {"free": 1 << 40, "reserved": 16 << 20, "reserve": 16 << 20, "headroom": 64 << 20},
+    "state": {"path": "/s", "there": True, "folder": True, "owner": 0, "mode": 0o700},
+    "keys": {"path": "/s/keys", "there": True, "folder": True, "owner": 0, "mode": 0o700},
+    "socket_folder": {"path": "/r", "there": True, "folder": True, "owner": 0, "mode": 0o750},
+    "running": False,
+    "validator_uids": [64100, 64101],
+    "validators_trouble": None,
+    "accounts": {},
+    "clash": None,
+    "tools": 2,
+    "manifests": "/m",
+    "manifests_trouble": None,
+    "images_trouble": None,
+    "sources": [{"name": "sales", "tool": "sql", "path": "/d/sales.db", "readable": True}],
+    "proof": {
+        "image": "sha256:1",
+        "walls": "e7dff3129f03f795",
+        "outcome": "OK",
+        "trouble": None,
+        "took_ms": 92.0,
+    },
+}
+
+
+def found(*changes: tuple[str, object]) -> list[Finding]:
+    """Return the findings on the machine that is well, but for these changes."""
+    facts: dict[str, Any] = {
+        name: dict(part) if isinstance(part, dict) else part for name, part in WELL.items()
+    }
+    for path, value in changes:
+        name, _, inner = path.partition(".")
+        if inner:
+            facts[name][inner] = value
+        else:
+            facts[name] = value
+    seen = Facts.model_validate_json(json.dumps(facts))
+    return [*of_machine(seen), *of_broker(seen)]
+
+
+def test_a_machine_that_is_well_has_nothing_to_mend() -> None:
+    findings = found()
+    assert [one for one in findings if one.level is not Level.OK] == []
+    assert len({one.about for one in findings}) == len(findings)
+
+
+@pytest.mark.parametrize(
+    ("change", "about", "level", "word"),
+    [
+        (("engine", None), "engine", Level.WRONG, "docker info"),
+        (("engine.api", "1.40"), "engine", Level.WRONG, "20.10"),
+        (("engine.security", ["name=rootless", "name=seccomp"]), "engine", Level.WARNING, "root"),
+        (("engine.security", []), "seccomp, engine", Level.WRONG, "seccomp"),
+        (("engine.runtimes", ["runsc"]), "runtimes", Level.WRONG, "daemon.json"),
+        (("engine.storage", "vfs"), "storage", Level.WARNING, "overlay2"),
+        (
+            ("engine.limits", {"memory": True, "swap": False}),
+            "limits",
+            Level.WRONG,
+            "swapaccount=1",
+        ),
+        (("kernel.controllers", ["cpu", "memory"]), "cgroups", Level.WRONG, "mount"),
+        (("kernel.seccomp", []), "seccomp, kernel", Level.WRONG, "CONFIG_SECCOMP_FILTER"),
+        (("kernel.modules", []), "security module", Level.WARNING, "AppArmor"),
+        (("kernel.capabilities", 0x1FF_FFDF_FFFF), "powers", Level.WRONG, "with them"),
+        (("clock.synchronised", False), "time service", Level.WARNING, "chrony"),
+        (("clock.apart", 0.2), "clock", Level.WARNING, "slew"),
+        (("clock.newest_record", 9_000_000), "clock", Level.WARNING, "set the clock"),
+        (("clash", "0.3.0"), "name", Level.WRONG, "pip uninstall sandbox-runtime"),
+        (("accounts", {64101: "user `ada`"}), "validator uids", Level.WRONG, "first_uid"),
+        (("validators_trouble", "no"), "validators", Level.WRONG, "as root"),
+        (("state.mode", 0o750), "state", Level.WRONG, "chmod 700 /s"),
+        (("state.owner", 5), "state", Level.WRONG, "chown"),
+        (("keys.mode", 0o701), "keys", Level.WRONG, "renew"),
+        (("socket_folder.mode", 0o777), "socket", Level.WRONG, "chmod o-w /r"),
+        (("disk.free", 60 << 20), "disk", Level.WRONG, "make room"),
+        (("disk.free", 70 << 20), "disk", Level.WARNING, "make room"),
+        (("manifests_trouble", "m.yaml:1:1: no"), "manifests", Level.WRONG, "manifest check /m"),
+        (("images_trouble", "gone"), "images", Level.WRONG, "tool build"),
+        (("proof.trouble", "memory: 1, not 2"), "proof", Level.WRONG, "until engine and kernel"),
+        (("proof.walls", None), "proof", Level.WRONG, "until engine and kernel"),
+        (("proof.outcome", "TIMEOUT"), "proof", Level.WRONG, "tool try"),
+        (("proof.image", None), "proof", Level.WRONG, "tool build"),
+    ],
+    ids=lambda part: str(part) if isinstance(part, tuple) else None,
+)
+def test_what_is_not_well_is_found_with_its_mend(
+    change: tuple[str, object], about: str, level: Level, word: str
+) -> None:
+    (one,) = [one for one in found(change) if one.level is not Level.OK]
+    assert (one.about, one.level) == (about, level)
+    assert one.mend is not None
+    assert word in one.mend
+
+
+def test_who_is_not_root_can_run_no_broker() -> None:
+    owned = (("state.owner", 1000), ("keys.owner", 1000))
+    (one,) = [one for one in found(("kernel.uid", 1000), *owned) if one.level is not Level.OK]
+    assert (one.about, one.mend) == ("powers", "run this, and the broker, as root")
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        ({"path": None, "readable": False}, "data: {sales: /its/path}"),
+        ({"path": "/d/sales.db", "readable": False}, "chmod o+r /d/sales.db"),
+    ],
+)
+def test_data_that_a_tool_cannot_have_is_found(source: dict[str, object], word: str) -> None:
+    named = {"name": "sales", "tool": "sql", **source}
+    (one,) = [one for one in found(("sources", [named])) if one.level is Level.WRONG]
+    assert one.mend is not None
+    assert word in one.mend
+
+
+def test_what_is_made_at_the_first_start_is_no_problem_before_it() -> None:
+    nowhere = {"path": "/none", "there": False}
+    absent = (("state", nowhere), ("keys", nowhere), ("socket_folder", nowhere))
+    assert all(one.level is Level.OK for one in found(*absent))
+
+
+def test_room_that_the_reserve_takes_already_is_not_asked_for_twice() -> None:
+    room = ("disk.free", 70 << 20)
+    assert any(one.level is Level.WRONG for one in found(room, ("disk.reserved", 0)))
+    assert not any(one.level is Level.WRONG for one in found(room))
+
+
+def test_a_directory_that_all_may_write_to_is_safe_where_it_is_sticky() -> None:
+    assert all(one.level is Level.OK for one in found(("socket_folder.mode", 0o1777)))
