@@ -176,6 +176,12 @@ class Broker:
             record=entry.end.sequence,
         )
 
+    async def cancel_call(self, live: Live, call_id: str) -> None:
+        """Kill a call's container; return once its end is durable. An ended one stays as it is."""
+        if (running := live.running.get(call_id)) is not None:
+            await self._runs.cancel([running])
+            running.end.result()
+
     async def close_task(self, live: Live, subject: str) -> int:
         """End the task; return how many calls that cancelled.
 

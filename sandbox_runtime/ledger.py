@@ -104,6 +104,12 @@ class Brought(Strict):
     variables: dict[str, Json]
 
 
+class Said(Strict):
+    """The body of `task.input`: what its opener added to the prompt."""
+
+    prompt: tuple[PromptPart, ...]
+
+
 class Files(Strict):
     """The body of `manifest.loaded`: every file of the tree, by its path."""
 

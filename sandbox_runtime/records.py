@@ -86,6 +86,25 @@ class TaskClosed(_Record):
     subject: str
 
 
+class TaskExtended(_Record):
+    """Its opener lets a task live longer."""
+
+    kind: Literal["task.extended"] = "task.extended"
+    task: str
+    subject: str
+    expires_at: Micros
+
+
+class TaskInput(_Record):
+    """Its opener added to what the task was asked to do. The body holds the parts."""
+
+    kind: Literal["task.input"] = "task.input"
+    task: str
+    subject: str
+    prompt: tuple[Literal["typed", "attached"], ...]
+    body: Body
+
+
 class CheckTrace(Strict):
     """One destination's word on one value, without the value."""
 
@@ -187,6 +206,8 @@ Record = Annotated[
     | ManifestsLoaded
     | TaskOpened
     | TaskClosed
+    | TaskExtended
+    | TaskInput
     | CallDecided
     | CallIntent
     | CallOutcome

@@ -110,7 +110,8 @@ class Runs:
         calls = list(running)
         for call in calls:
             call.container.cancel()
-        await asyncio.gather(*(call.end for call in calls), return_exceptions=True)
+        if calls:  # waited for and not gathered: who hangs up meanwhile takes no call's end away
+            await asyncio.wait([call.end for call in calls])
         return len(calls)
 
     async def closed(self, patience: float = 10.0) -> None:

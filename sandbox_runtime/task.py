@@ -17,6 +17,8 @@ from sandbox_runtime.records import (
     CallOutcome,
     RefusalsSpent,
     TaskClosed,
+    TaskExtended,
+    TaskInput,
     TaskOpened,
 )
 
@@ -77,8 +79,12 @@ class TaskState:
     subject: str
     token_mac: str
     opened: Body
+    opened_at: Micros
     expires_at: Micros
     closed: bool = False
+    closed_at: Micros | None = None
+    inputs: tuple[Body, ...] = ()
+    """What its opener added to the prompt."""
     calls: Mapping[str, CallEntry] = field(default_factory=dict)
     spent: Mapping[str, int] = field(default_factory=dict)
     """Started calls by grant."""
@@ -133,6 +139,7 @@ def begin(record: TaskOpened, grants: Iterable[Grant]) -> TaskState:
         subject=record.subject,
         token_mac=record.token_mac,
         opened=record.body,
+        opened_at=record.at,
         expires_at=record.expires_at,
         windows={grant.id: grant.rate.calls for grant in grants if grant.rate is not None},
     )
@@ -149,10 +156,20 @@ def evolve(state: TaskState, record: Record, sequence: int) -> TaskState:
             return _ended(state, record, sequence)
         case RefusalsSpent():
             return replace(state, muted=True)
-        case TaskClosed():
-            return replace(state, closed=True)
+        case TaskClosed() | TaskExtended() | TaskInput():
+            return _tended(state, record)
         case _:
             return state
+
+
+def _tended(state: TaskState, record: TaskClosed | TaskExtended | TaskInput) -> TaskState:
+    match record:
+        case TaskClosed():
+            return replace(state, closed=True, closed_at=record.at)
+        case TaskExtended():
+            return replace(state, expires_at=max(state.expires_at, record.expires_at))
+        case TaskInput():
+            return replace(state, inputs=(*state.inputs, record.body))
 
 
 def _decided(state: TaskState, record: CallDecided) -> TaskState:

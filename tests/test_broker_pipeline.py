@@ -23,12 +23,13 @@ from tests.support.manifests import NOW, SOURCES, TASK, TOOL, propose
 from tests.support.pipeline import InProcess, Scripted, ok, on_stage, until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sandbox_runtime.call import Candidate, Checked
+    from sandbox_runtime.call import Candidate, Check, Checked, Verdict
     from sandbox_runtime.ledger import Live
     from sandbox_runtime.manifests.catalogue import Catalogue
+    from sandbox_runtime.strict import Json
 
 ADA = '{"name": "Ada"}'
 
@@ -283,6 +284,34 @@ async def test_whoever_closes_a_task_and_hangs_up_has_cancelled_its_calls(tmp_pa
         closing.cancel()
         async with asyncio.timeout(5):
             assert (await call).checked.outcome is Outcome.CANCELLED
+
+
+class Careful(InProcess):
+    """Validators that look at a result when the test lets them."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.let_go = asyncio.Event()
+
+    async def check_value(self, value: Json, checks: Sequence[Check]) -> tuple[Verdict, ...]:
+        self.asked = True
+        await self.let_go.wait()
+        return await super().check_value(value, checks)
+
+
+async def test_whoever_cancels_and_hangs_up_takes_no_call_its_end(tmp_path: Path) -> None:
+    validators = Careful()
+    async with on_stage(tmp_path, validators=validators) as stage:
+        live = await stage.open_task()
+        call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
+        await until(lambda: validators.asked)
+        cancelling = asyncio.create_task(stage.broker.cancel_call(live, "c-1"))
+        await asyncio.sleep(0)
+        cancelling.cancel()
+        await asyncio.gather(cancelling, return_exceptions=True)
+        validators.let_go.set()
+        assert (await call).checked.outcome is Outcome.OK
+    assert "call.outcome" in kinds(tmp_path)
 
 
 async def test_two_callers_racing_for_the_last_call_of_a_grant_get_one(tmp_path: Path) -> None:

@@ -142,6 +142,22 @@ def test_closing_and_muting_are_remembered() -> None:
     assert muted.muted
 
 
+def test_an_extended_task_lives_longer_and_never_shorter() -> None:
+    later = records.TaskExtended(at=NOW, task="t-1", subject="agent:tests", expires_at=NOW * 2)
+    assert fold(later).expires_at == NOW * 2
+    sooner = later.model_copy(update={"expires_at": NOW})
+    assert fold(later, sooner).expires_at == NOW * 2
+
+
+def test_what_the_opener_added_is_remembered_in_order() -> None:
+    first = BODY.model_copy(update={"at": 1})
+    added = records.TaskInput(
+        at=NOW, task="t-1", subject="agent:tests", prompt=("attached",), body=first
+    )
+    story = (added, added.model_copy(update={"body": BODY}))
+    assert fold(*story).inputs == (first, BODY)
+
+
 def test_a_record_survives_its_way_to_the_log_and_back() -> None:
     for record in (opened(), refused("c-1"), intent("c-1"), outcome("c-1")):
         assert records.parse(records.leaf(record)) == record

@@ -81,7 +81,7 @@ class TaskRecords:
         """Return whether it is open at `now`."""
         if self.closed is not None:
             return Standing.CLOSED
-        return Standing.EXPIRED if now >= self.opened.expires_at else Standing.OPEN
+        return Standing.EXPIRED if now >= self.state.expires_at else Standing.OPEN
 
 
 def calls(stored: Iterable[Stored]) -> list[CallRecords]:

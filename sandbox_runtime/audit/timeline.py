@@ -86,7 +86,7 @@ def _ended(task: TaskRecords, now: Micros) -> list[Event]:
         what = f"closed by {task.closed.subject}"
         return [Event(at=task.closed.at, sequence=task.closed_at, what=what)]
     if task.standing(now) is Standing.EXPIRED:
-        return [Event(at=task.opened.expires_at, sequence=None, what="expired")]
+        return [Event(at=task.state.expires_at, sequence=None, what="expired")]
     return []
 
 

@@ -83,6 +83,8 @@ class _Story:
             case records.TaskClosed():
                 self._expect(record.task in self._open, "the task is not open")
                 self._open.discard(record.task)
+            case records.TaskExtended() | records.TaskInput():
+                self._expect(record.task in self._open, "the task is not open")
             case records.CallDecided():
                 self._decide(record)
             case records.CallIntent():

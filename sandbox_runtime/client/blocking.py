@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Model,
         Permission,
         Prompt,
+        TaskStatus,
         ToolDefinition,
     )
 
@@ -148,6 +149,29 @@ class Task:
     def get(self, call_id: str, *, timeout: float | None = None) -> CallStatus:
         """Return where a call stands."""
         return self._send(wire.get_call(self.id, call_id), timeout)
+
+    def cancel(self, call_id: str, *, timeout: float | None = None) -> CallStatus:
+        """Kill a call's container; return how it ended: CANCELLED, or as it had before."""
+        return self._send(wire.cancel_call(self.id, call_id), timeout)
+
+    def status(self, *, timeout: float | None = None) -> TaskStatus:
+        """Return where the task stands: its life, what it used and what is left."""
+        return self._send(wire.get_task(self.id), timeout)
+
+    def extend(self, lifetime: timedelta, *, timeout: float | None = None) -> datetime:
+        """Let the task live for `lifetime` from its opening; return until when it lives.
+
+        Only who opened the task may, and no longer than its manifest allows.
+        """
+        self.expires_at = self._send(wire.extend_task(self.id, lifetime), timeout)
+        return self.expires_at
+
+    def add_input(self, *prompt: Prompt, timeout: float | None = None) -> int:
+        """Add to what the task was asked to do; return the number of its record in the log.
+
+        Only who opened the task may. It is sent once: after `BrokerUnavailable` nobody knows.
+        """
+        return self._send(wire.add_user_input(self.id, prompt), timeout)
 
     def close(self, *, timeout: float | None = None) -> int:
         """End the task and return how many calls that cancelled. Doing it twice is fine."""

@@ -161,6 +161,57 @@ class CallStatus:
     refusal: RecordedRefusal | None
 
 
+@unique
+class TaskState(StrEnum):
+    """Whether a task may act."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    OPEN = "OPEN"
+    EXPIRED = "EXPIRED"
+    CLOSED = "CLOSED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budgets:
+    """Amounts that all calls of a task share."""
+
+    calls: int
+    wall_time: timedelta
+    """What containers ran, with what calls under way have set aside."""
+    result_bytes: int
+    refusals: int
+    checks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantUse:
+    """What a task used of one grant."""
+
+    grant: str
+    tool: str
+    calls: int
+    calls_left: int
+    """Within the task's budget, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStatus:
+    """Where a task stands."""
+
+    id: str
+    manifest: str
+    manifest_digest: str
+    state: TaskState
+    opened_at: datetime
+    expires_at: datetime
+    closed_at: datetime | None
+    granted: Budgets
+    used: Budgets
+    grants: tuple[GrantUse, ...]
+    running_calls: tuple[str, ...]
+    """Their ids."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedTask:
     """A new task and its credential."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
+from sandbox_runtime.client import standing
 from sandbox_runtime.client.values import (
     Artifact,
     CallEnd,
@@ -30,10 +31,11 @@ from sandbox_runtime.v1 import broker_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from google.protobuf.message import Message
 
-    from sandbox_runtime.client.values import Json, Prompt
+    from sandbox_runtime.client.values import Json, Prompt, TaskStatus
 
 A = TypeVar("A")
 
@@ -64,7 +66,7 @@ def open_task(
     """Ask for a task."""
     request = pb.OpenTaskRequest(
         manifest=manifest,
-        prompt=[pb.PromptPart(source=_SOURCES[part.source], text=part.text) for part in prompt],
+        prompt=_prompt(prompt),
         variables_json=_printed(dict(variables)),
         lifetime=_duration(lifetime),
     )
@@ -92,6 +94,37 @@ def get_call(task: str, call_id: str) -> Exchange[CallStatus]:
     """Ask where a call stands."""
     request = pb.GetCallRequest(task_id=task, call_id=call_id)
     return Exchange(method="GetCall", request=request, read=_status)
+
+
+def cancel_call(task: str, call_id: str) -> Exchange[CallStatus]:
+    """Kill a call's container; the answer is how the call ended."""
+    request = pb.CancelCallRequest(task_id=task, call_id=call_id)
+    return Exchange(method="CancelCall", request=request, read=_status)
+
+
+def get_task(task: str) -> Exchange[TaskStatus]:
+    """Ask where the task stands."""
+    return Exchange(
+        method="GetTask", request=pb.GetTaskRequest(task_id=task), read=standing.task_status
+    )
+
+
+def extend_task(task: str, lifetime: timedelta) -> Exchange[datetime]:
+    """Let the task live for `lifetime` from its opening; the answer is until when."""
+    request = pb.ExtendTaskRequest(task_id=task, lifetime=_duration(lifetime))
+    return Exchange(
+        method="ExtendTask",
+        request=request,
+        read=lambda answer: answer.expires_at.ToDatetime(tzinfo=UTC),
+    )
+
+
+def add_user_input(task: str, prompt: Sequence[Prompt]) -> Exchange[int]:
+    """Add to the task's prompt; the answer is its record's number in the log."""
+    request = pb.AddUserInputRequest(task_id=task, prompt=_prompt(prompt))
+    return Exchange(
+        method="AddUserInput", request=request, read=lambda answer: answer.record, repeatable=False
+    )
 
 
 def close_task(task: str) -> Exchange[int]:
@@ -138,6 +171,10 @@ def end(answer: pb.CallEnd) -> CallEnd:
     )
 
 
+def _prompt(parts: Sequence[Prompt]) -> list[pb.PromptPart]:
+    return [pb.PromptPart(source=_SOURCES[part.source], text=part.text) for part in parts]
+
+
 def _printed(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
@@ -179,7 +216,7 @@ def _permission(answer: pb.CheckCallResponse) -> Permission:
     )
 
 
-def _status(answer: pb.GetCallResponse) -> CallStatus:
+def _status(answer: pb.GetCallResponse | pb.CancelCallResponse) -> CallStatus:
     refusal = answer.refusal
     return CallStatus(
         state=_state(answer.state),

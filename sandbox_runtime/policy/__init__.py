@@ -8,6 +8,7 @@ from sandbox_runtime.policy.admit import admit
 from sandbox_runtime.policy.answer import Invalid, ToolAnswer, answer_checks, read_answer
 from sandbox_runtime.policy.decide import Turn, decide, may_run, spent, tried, wall_time_left
 from sandbox_runtime.policy.match import match
+from sandbox_runtime.policy.opener import extended, hears
 from sandbox_runtime.policy.release import bytes_left, release
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "answer_checks",
     "bytes_left",
     "decide",
+    "extended",
+    "hears",
     "match",
     "may_run",
     "read_answer",

@@ -39,6 +39,7 @@ class Stranger(StrEnum):
     NO_TOKEN = "no_token"  # noqa: S105 - a name
     WRONG_TOKEN = "wrong_token"  # noqa: S105 - a name
     WRONG_TASK_TOKEN = "wrong_task_token"  # noqa: S105 - a name
+    NOT_THE_OPENER = "not_the_opener"
 
 
 class Unauthenticated(Refusal):

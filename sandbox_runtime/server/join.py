@@ -31,6 +31,7 @@ from sandbox_runtime.server.evidence import KeptEvidence
 from sandbox_runtime.server.machine import beside
 from sandbox_runtime.server.rates import Buckets
 from sandbox_runtime.server.rpc import Core
+from sandbox_runtime.tending import Tending
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -108,6 +109,7 @@ def _core(settings: Settings, tree: Catalogue, ledger: Ledger, machine: Machine)
     )
     return Core(
         broker=broker,
+        tending=Tending(ledger),
         ledger=ledger,
         attempts=Attempts(ledger),
         subjects=Buckets(settings.rates.subject, time.monotonic),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from sandbox_runtime.errors import Fault, Reason, Refusal
-from sandbox_runtime.server import incidents, status, tools, wire
+from sandbox_runtime.server import incidents, standing, status, tools, wire
 from sandbox_runtime.server.identity import Stranger, task_token
 from sandbox_runtime.task import Phase
 from sandbox_runtime.v1 import broker_pb2 as pb
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.server.attempts import Attempts
     from sandbox_runtime.server.identity import Door
     from sandbox_runtime.server.rates import Buckets
+    from sandbox_runtime.tending import Tending
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -52,6 +53,7 @@ class Core:
     """What all listeners share."""
 
     broker: Broker
+    tending: Tending
     ledger: Ledger
     attempts: Attempts
     subjects: Buckets
@@ -156,18 +158,53 @@ class BrokerRpc(BrokerServiceServicer):
     async def GetCall(self, request: pb.GetCallRequest, asked: Asked) -> pb.GetCallResponse:
         """Return where a call stands, once that is durable."""
         live = self._task(request.task_id, asked)
+        return await self._standing(live, wire.call_id(request.call_id))
+
+    @_edge
+    async def CancelCall(
+        self, request: pb.CancelCallRequest, asked: Asked
+    ) -> pb.CancelCallResponse:
+        """Kill a call's container, and return how it ended."""
+        live = self._task(request.task_id, asked)
         call_id = wire.call_id(request.call_id)
-        entry, last = live.task.state.calls.get(call_id), live.last
-        if entry is None:  # nor is it looked for again: what is decided meanwhile is not durable
-            raise Refusal("the task has no such call", reason=Reason.CALL_NOT_FOUND)
+        await self._core.broker.cancel_call(live, call_id)
+        stands = await self._standing(live, call_id)
+        return pb.CancelCallResponse(
+            state=stands.state,
+            end=stands.end if stands.HasField("end") else None,
+            refusal=stands.refusal if stands.HasField("refusal") else None,
+        )
+
+    @_edge
+    async def GetTask(self, request: pb.GetTaskRequest, asked: Asked) -> pb.GetTaskResponse:
+        """Return where the task stands, once that is durable."""
+        live = self._task(request.task_id, asked)
+        answer, last = standing.told(live.task, self._core.ledger.now()), live.last
         if last is not None:
             await last.wait()
-        if entry.phase is Phase.RUNNING:
-            return pb.GetCallResponse(state=pb.CALL_STATE_RUNNING)
-        if entry.phase is Phase.REFUSED:
-            return self._refused(live, call_id)
-        end = wire.end(self._core.broker.recorded(live, call_id))
-        return pb.GetCallResponse(state=pb.CALL_STATE_ENDED, end=end)
+        return answer
+
+    @_edge
+    async def ExtendTask(
+        self, request: pb.ExtendTaskRequest, asked: Asked
+    ) -> pb.ExtendTaskResponse:
+        """Let the task live longer, if its opener asks."""
+        live = self._opened_by(request.task_id, asked)
+        lifetime = wire.later_lifetime(request)
+        self._core.tasks.take(request.task_id)
+        until = await self._core.tending.extend(live, asked.subject, lifetime)
+        return pb.ExtendTaskResponse(expires_at=wire.time(until))
+
+    @_edge
+    async def AddUserInput(
+        self, request: pb.AddUserInputRequest, asked: Asked
+    ) -> pb.AddUserInputResponse:
+        """Add to the task's prompt, if its opener asks."""
+        live = self._opened_by(request.task_id, asked)
+        prompt = wire.added(request)
+        self._core.tasks.take(request.task_id)
+        record = await self._core.tending.add_input(live, asked.subject, prompt)
+        return pb.AddUserInputResponse(record=record)
 
     @_edge
     async def CloseTask(self, request: pb.CloseTaskRequest, asked: Asked) -> pb.CloseTaskResponse:
@@ -182,6 +219,25 @@ class BrokerRpc(BrokerServiceServicer):
         except Refusal:
             self._core.attempts.count(Stranger.WRONG_TASK_TOKEN)
             raise
+
+    def _opened_by(self, task: str, asked: Asked) -> Live:
+        live = self._task(task, asked)
+        if live.task.state.subject != asked.subject:  # `policy.opener` refuses; here it is counted
+            self._core.attempts.count(Stranger.NOT_THE_OPENER)
+        return live
+
+    async def _standing(self, live: Live, call_id: str) -> pb.GetCallResponse:
+        entry, last = live.task.state.calls.get(call_id), live.last
+        if entry is None:  # nor is it looked for again: what is decided meanwhile is not durable
+            raise Refusal("the task has no such call", reason=Reason.CALL_NOT_FOUND)
+        if last is not None:
+            await last.wait()
+        if entry.phase is Phase.RUNNING:
+            return pb.GetCallResponse(state=pb.CALL_STATE_RUNNING)
+        if entry.phase is Phase.REFUSED:
+            return self._refused(live, call_id)
+        end = wire.end(self._core.broker.recorded(live, call_id))
+        return pb.GetCallResponse(state=pb.CALL_STATE_ENDED, end=end)
 
     def _refused(self, live: Live, call_id: str) -> pb.GetCallResponse:
         try:

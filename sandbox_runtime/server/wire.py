@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.broker import CallEnd, Opened
     from sandbox_runtime.call import Artifact, CheckedResult, Permitted
+    from sandbox_runtime.records import Micros
     from sandbox_runtime.strict import Json
 
 MAX_NAME: Final = 128
@@ -79,8 +80,8 @@ def call_id(text: str) -> str:
     return text
 
 
-def prompt(request: pb.OpenTaskRequest) -> tuple[PromptPart, ...]:
-    """Return what whoever opens the task was asked to do."""
+def prompt(request: pb.OpenTaskRequest | pb.AddUserInputRequest) -> tuple[PromptPart, ...]:
+    """Return what whoever opens the task was asked to do, or hears of it later."""
     parts = request.prompt
     if len(parts) > MAX_PARTS or sum(len(part.text.encode()) for part in parts) > MAX_PROMPT:
         raise _invalid(f"`prompt` has more than {MAX_PARTS} parts or {MAX_PROMPT} bytes")
@@ -100,8 +101,8 @@ def variables(request: pb.OpenTaskRequest) -> dict[str, Json]:
     return value
 
 
-def lifetime(request: pb.OpenTaskRequest) -> timedelta | None:
-    """Return how long the task shall live; None leaves it to its manifest."""
+def lifetime(request: pb.OpenTaskRequest | pb.ExtendTaskRequest) -> timedelta | None:
+    """Return how long the task shall live; None where the request leaves that open."""
     if not request.HasField("lifetime"):
         return None
     try:
@@ -113,14 +114,34 @@ def lifetime(request: pb.OpenTaskRequest) -> timedelta | None:
 def opened(new: Opened) -> pb.OpenTaskResponse:
     """Write the answer to OpenTask."""
     state = new.live.task.state
-    expires = Timestamp()
-    expires.FromMicroseconds(state.expires_at)
     return pb.OpenTaskResponse(
         task_id=state.id,
         task_token=new.token,
-        expires_at=expires,
+        expires_at=time(state.expires_at),
         manifest_digest=state.manifest_digest,
     )
+
+
+def later_lifetime(request: pb.ExtendTaskRequest) -> timedelta:
+    """Return how long the task shall live from its opening."""
+    wanted = lifetime(request)
+    if wanted is None:
+        raise _invalid("`lifetime` is missing")
+    return wanted
+
+
+def added(request: pb.AddUserInputRequest) -> tuple[PromptPart, ...]:
+    """Return what the user said meanwhile."""
+    if not request.prompt:
+        raise _invalid("`prompt` has no part")
+    return prompt(request)
+
+
+def time(at: Micros) -> Timestamp:
+    """Write a time."""
+    stamp = Timestamp()
+    stamp.FromMicroseconds(at)
+    return stamp
 
 
 def permitted(permission: Permitted) -> pb.CheckCallResponse:

@@ -115,6 +115,34 @@ CALL_STATE_REFUSED: CallState.ValueType  # 3
 """It was refused; see refusal."""
 Global___CallState: typing_extensions.TypeAlias = CallState
 
+class _TaskState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TaskStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TaskState.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
+    """Never sent."""
+    TASK_STATE_OPEN: _TaskState.ValueType  # 1
+    """It may propose calls."""
+    TASK_STATE_EXPIRED: _TaskState.ValueType  # 2
+    """Its lifetime is over."""
+    TASK_STATE_CLOSED: _TaskState.ValueType  # 3
+    """It was closed."""
+
+class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
+    """TaskState is whether a task may act."""
+
+TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
+"""Never sent."""
+TASK_STATE_OPEN: TaskState.ValueType  # 1
+"""It may propose calls."""
+TASK_STATE_EXPIRED: TaskState.ValueType  # 2
+"""Its lifetime is over."""
+TASK_STATE_CLOSED: TaskState.ValueType  # 3
+"""It was closed."""
+Global___TaskState: typing_extensions.TypeAlias = TaskState
+
 @typing.final
 class PromptPart(google.protobuf.message.Message):
     """PromptPart is a piece of what the task was asked to do."""
@@ -709,3 +737,304 @@ class CloseTaskResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["cancelled_calls", b"cancelled_calls"]) -> None: ...
 
 Global___CloseTaskResponse: typing_extensions.TypeAlias = CloseTaskResponse
+
+@typing.final
+class CancelCallRequest(google.protobuf.message.Message):
+    """CancelCallRequest asks for the end of a call."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: builtins.int
+    CALL_ID_FIELD_NUMBER: builtins.int
+    task_id: builtins.str
+    """The task's id."""
+    call_id: builtins.str
+    """The call's id."""
+    def __init__(
+        self,
+        *,
+        task_id: builtins.str = ...,
+        call_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call_id", b"call_id", "task_id", b"task_id"]) -> None: ...
+
+Global___CancelCallRequest: typing_extensions.TypeAlias = CancelCallRequest
+
+@typing.final
+class CancelCallResponse(google.protobuf.message.Message):
+    """CancelCallResponse says how the call ended, or that it never ran."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    REFUSAL_FIELD_NUMBER: builtins.int
+    state: Global___CallState.ValueType
+    """CALL_STATE_ENDED or CALL_STATE_REFUSED."""
+    @property
+    def end(self) -> Global___CallEnd:
+        """Set when state is CALL_STATE_ENDED."""
+
+    @property
+    def refusal(self) -> Global___RecordedRefusal:
+        """Set when state is CALL_STATE_REFUSED."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___CallState.ValueType = ...,
+        end: Global___CallEnd | None = ...,
+        refusal: Global___RecordedRefusal | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["end", b"end", "refusal", b"refusal"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["end", b"end", "refusal", b"refusal", "state", b"state"]) -> None: ...
+
+Global___CancelCallResponse: typing_extensions.TypeAlias = CancelCallResponse
+
+@typing.final
+class GetTaskRequest(google.protobuf.message.Message):
+    """GetTaskRequest asks where a task stands."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: builtins.int
+    task_id: builtins.str
+    """The task's id."""
+    def __init__(
+        self,
+        *,
+        task_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["task_id", b"task_id"]) -> None: ...
+
+Global___GetTaskRequest: typing_extensions.TypeAlias = GetTaskRequest
+
+@typing.final
+class TaskBudgets(google.protobuf.message.Message):
+    """TaskBudgets are amounts that all calls of a task share."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: builtins.int
+    WALL_TIME_FIELD_NUMBER: builtins.int
+    RESULT_BYTES_FIELD_NUMBER: builtins.int
+    REFUSALS_FIELD_NUMBER: builtins.int
+    CHECKS_FIELD_NUMBER: builtins.int
+    calls: builtins.int
+    """Calls that were started."""
+    result_bytes: builtins.int
+    """Bytes of results that were released."""
+    refusals: builtins.int
+    """Calls that were refused."""
+    checks: builtins.int
+    """Calls that were checked only."""
+    @property
+    def wall_time(self) -> google.protobuf.duration_pb2.Duration:
+        """Time that containers ran, with what calls under way have set aside."""
+
+    def __init__(
+        self,
+        *,
+        calls: builtins.int = ...,
+        wall_time: google.protobuf.duration_pb2.Duration | None = ...,
+        result_bytes: builtins.int = ...,
+        refusals: builtins.int = ...,
+        checks: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["wall_time", b"wall_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["calls", b"calls", "checks", b"checks", "refusals", b"refusals", "result_bytes", b"result_bytes", "wall_time", b"wall_time"]) -> None: ...
+
+Global___TaskBudgets: typing_extensions.TypeAlias = TaskBudgets
+
+@typing.final
+class GrantUse(google.protobuf.message.Message):
+    """GrantUse is what a task used of one grant."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: builtins.int
+    TOOL_FIELD_NUMBER: builtins.int
+    CALLS_FIELD_NUMBER: builtins.int
+    CALLS_LEFT_FIELD_NUMBER: builtins.int
+    grant: builtins.str
+    """The grant's id."""
+    tool: builtins.str
+    """The tool that it grants."""
+    calls: builtins.int
+    """Calls that were started under it."""
+    calls_left: builtins.int
+    """Calls that it still allows, within the task's budget."""
+    def __init__(
+        self,
+        *,
+        grant: builtins.str = ...,
+        tool: builtins.str = ...,
+        calls: builtins.int = ...,
+        calls_left: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["calls", b"calls", "calls_left", b"calls_left", "grant", b"grant", "tool", b"tool"]) -> None: ...
+
+Global___GrantUse: typing_extensions.TypeAlias = GrantUse
+
+@typing.final
+class GetTaskResponse(google.protobuf.message.Message):
+    """GetTaskResponse says where the task stands."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: builtins.int
+    MANIFEST_FIELD_NUMBER: builtins.int
+    MANIFEST_DIGEST_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    OPENED_AT_FIELD_NUMBER: builtins.int
+    EXPIRES_AT_FIELD_NUMBER: builtins.int
+    CLOSED_AT_FIELD_NUMBER: builtins.int
+    GRANTED_FIELD_NUMBER: builtins.int
+    USED_FIELD_NUMBER: builtins.int
+    GRANTS_FIELD_NUMBER: builtins.int
+    RUNNING_CALLS_FIELD_NUMBER: builtins.int
+    task_id: builtins.str
+    """The task's id."""
+    manifest: builtins.str
+    """Name of its manifest."""
+    manifest_digest: builtins.str
+    """Digest of that manifest (`sha256:…`)."""
+    state: Global___TaskState.ValueType
+    """Whether it may act."""
+    @property
+    def opened_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was opened."""
+
+    @property
+    def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it ends by itself."""
+
+    @property
+    def closed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was closed; set when state is TASK_STATE_CLOSED."""
+
+    @property
+    def granted(self) -> Global___TaskBudgets:
+        """What the manifest grants."""
+
+    @property
+    def used(self) -> Global___TaskBudgets:
+        """What is used of it."""
+
+    @property
+    def grants(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___GrantUse]:
+        """In the manifest's order."""
+
+    @property
+    def running_calls(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Ids of the calls that run now."""
+
+    def __init__(
+        self,
+        *,
+        task_id: builtins.str = ...,
+        manifest: builtins.str = ...,
+        manifest_digest: builtins.str = ...,
+        state: Global___TaskState.ValueType = ...,
+        opened_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        closed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        granted: Global___TaskBudgets | None = ...,
+        used: Global___TaskBudgets | None = ...,
+        grants: collections.abc.Iterable[Global___GrantUse] | None = ...,
+        running_calls: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["closed_at", b"closed_at", "expires_at", b"expires_at", "granted", b"granted", "opened_at", b"opened_at", "used", b"used"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["closed_at", b"closed_at", "expires_at", b"expires_at", "granted", b"granted", "grants", b"grants", "manifest", b"manifest", "manifest_digest", b"manifest_digest", "opened_at", b"opened_at", "running_calls", b"running_calls", "state", b"state", "task_id", b"task_id", "used", b"used"]) -> None: ...
+
+Global___GetTaskResponse: typing_extensions.TypeAlias = GetTaskResponse
+
+@typing.final
+class ExtendTaskRequest(google.protobuf.message.Message):
+    """ExtendTaskRequest asks for a longer life."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: builtins.int
+    LIFETIME_FIELD_NUMBER: builtins.int
+    task_id: builtins.str
+    """The task's id."""
+    @property
+    def lifetime(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the task shall live, counted from its opening; at most its manifest's maximum. A
+        shorter life than the task has changes nothing.
+        """
+
+    def __init__(
+        self,
+        *,
+        task_id: builtins.str = ...,
+        lifetime: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["lifetime", b"lifetime"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["lifetime", b"lifetime", "task_id", b"task_id"]) -> None: ...
+
+Global___ExtendTaskRequest: typing_extensions.TypeAlias = ExtendTaskRequest
+
+@typing.final
+class ExtendTaskResponse(google.protobuf.message.Message):
+    """ExtendTaskResponse says until when the task lives."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EXPIRES_AT_FIELD_NUMBER: builtins.int
+    @property
+    def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the task ends by itself."""
+
+    def __init__(
+        self,
+        *,
+        expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expires_at", b"expires_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["expires_at", b"expires_at"]) -> None: ...
+
+Global___ExtendTaskResponse: typing_extensions.TypeAlias = ExtendTaskResponse
+
+@typing.final
+class AddUserInputRequest(google.protobuf.message.Message):
+    """AddUserInputRequest brings what the user said meanwhile."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: builtins.int
+    PROMPT_FIELD_NUMBER: builtins.int
+    task_id: builtins.str
+    """The task's id."""
+    @property
+    def prompt(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PromptPart]:
+        """What the user typed or attached, in parts; at least one."""
+
+    def __init__(
+        self,
+        *,
+        task_id: builtins.str = ...,
+        prompt: collections.abc.Iterable[Global___PromptPart] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["prompt", b"prompt", "task_id", b"task_id"]) -> None: ...
+
+Global___AddUserInputRequest: typing_extensions.TypeAlias = AddUserInputRequest
+
+@typing.final
+class AddUserInputResponse(google.protobuf.message.Message):
+    """AddUserInputResponse says that the input is recorded."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    record: builtins.int
+    """Sequence number of its record in the log."""
+    def __init__(
+        self,
+        *,
+        record: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["record", b"record"]) -> None: ...
+
+Global___AddUserInputResponse: typing_extensions.TypeAlias = AddUserInputResponse

@@ -30,7 +30,8 @@ class BrokerServiceStub(object):
 
     Every method needs an authenticated caller: the peer credentials of a Unix socket, or
     `authorization: Bearer <token>` on loopback. Every method but OpenTask also needs the task's
-    token in the metadata key `task-token`; an unknown task and a wrong token look alike.
+    token in the metadata key `task-token`; an unknown task and a wrong token look alike. ExtendTask
+    and AddUserInput need more than that token: the caller must be who opened the task.
 
     A call that is refused never starts a container and ends with a gRPC error that carries one
     google.rpc.ErrorInfo (domain "sandbox-broker"; metadata `code`, `pointer`, `hint`, `retry`,
@@ -69,6 +70,26 @@ class BrokerServiceStub(object):
                 request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetCallRequest.SerializeToString,
                 response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetCallResponse.FromString,
                 _registered_method=True)
+        self.CancelCall = channel.unary_unary(
+                '/sandbox_runtime.v1.BrokerService/CancelCall',
+                request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.CancelCallRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.CancelCallResponse.FromString,
+                _registered_method=True)
+        self.GetTask = channel.unary_unary(
+                '/sandbox_runtime.v1.BrokerService/GetTask',
+                request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetTaskRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetTaskResponse.FromString,
+                _registered_method=True)
+        self.ExtendTask = channel.unary_unary(
+                '/sandbox_runtime.v1.BrokerService/ExtendTask',
+                request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.ExtendTaskRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.ExtendTaskResponse.FromString,
+                _registered_method=True)
+        self.AddUserInput = channel.unary_unary(
+                '/sandbox_runtime.v1.BrokerService/AddUserInput',
+                request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputResponse.FromString,
+                _registered_method=True)
         self.CloseTask = channel.unary_unary(
                 '/sandbox_runtime.v1.BrokerService/CloseTask',
                 request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.CloseTaskRequest.SerializeToString,
@@ -81,7 +102,8 @@ class BrokerServiceServicer(object):
 
     Every method needs an authenticated caller: the peer credentials of a Unix socket, or
     `authorization: Bearer <token>` on loopback. Every method but OpenTask also needs the task's
-    token in the metadata key `task-token`; an unknown task and a wrong token look alike.
+    token in the metadata key `task-token`; an unknown task and a wrong token look alike. ExtendTask
+    and AddUserInput need more than that token: the caller must be who opened the task.
 
     A call that is refused never starts a container and ends with a gRPC error that carries one
     google.rpc.ErrorInfo (domain "sandbox-broker"; metadata `code`, `pointer`, `hint`, `retry`,
@@ -126,6 +148,36 @@ class BrokerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelCall(self, request, context):
+        """CancelCall kills a call's container and returns the call's recorded end: OUTCOME_CANCELLED, or
+        the end that it had reached before. Cancelling twice is no error. A call that is still being
+        decided is not known yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTask(self, request, context):
+        """GetTask returns where the task stands: how long it lives, what it used and what is left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendTask(self, request, context):
+        """ExtendTask lets the task live longer, within its manifest's maximum. Only its opener may.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddUserInput(self, request, context):
+        """AddUserInput adds to what the task was asked to do. Only its opener may.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseTask(self, request, context):
         """CloseTask ends the task: calls in flight are cancelled, later ones refused. Closing twice
         is no error.
@@ -162,6 +214,26 @@ def add_BrokerServiceServicer_to_server(servicer, server):
                     request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetCallRequest.FromString,
                     response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetCallResponse.SerializeToString,
             ),
+            'CancelCall': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelCall,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.CancelCallRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.CancelCallResponse.SerializeToString,
+            ),
+            'GetTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTask,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetTaskRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetTaskResponse.SerializeToString,
+            ),
+            'ExtendTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendTask,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.ExtendTaskRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.ExtendTaskResponse.SerializeToString,
+            ),
+            'AddUserInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddUserInput,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputResponse.SerializeToString,
+            ),
             'CloseTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseTask,
                     request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.CloseTaskRequest.FromString,
@@ -180,7 +252,8 @@ class BrokerService(object):
 
     Every method needs an authenticated caller: the peer credentials of a Unix socket, or
     `authorization: Bearer <token>` on loopback. Every method but OpenTask also needs the task's
-    token in the metadata key `task-token`; an unknown task and a wrong token look alike.
+    token in the metadata key `task-token`; an unknown task and a wrong token look alike. ExtendTask
+    and AddUserInput need more than that token: the caller must be who opened the task.
 
     A call that is refused never starts a container and ends with a gRPC error that carries one
     google.rpc.ErrorInfo (domain "sandbox-broker"; metadata `code`, `pointer`, `hint`, `retry`,
@@ -313,6 +386,114 @@ class BrokerService(object):
             '/sandbox_runtime.v1.BrokerService/GetCall',
             sandbox__runtime_dot_v1_dot_broker__pb2.GetCallRequest.SerializeToString,
             sandbox__runtime_dot_v1_dot_broker__pb2.GetCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandbox_runtime.v1.BrokerService/CancelCall',
+            sandbox__runtime_dot_v1_dot_broker__pb2.CancelCallRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_broker__pb2.CancelCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandbox_runtime.v1.BrokerService/GetTask',
+            sandbox__runtime_dot_v1_dot_broker__pb2.GetTaskRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_broker__pb2.GetTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandbox_runtime.v1.BrokerService/ExtendTask',
+            sandbox__runtime_dot_v1_dot_broker__pb2.ExtendTaskRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_broker__pb2.ExtendTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddUserInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandbox_runtime.v1.BrokerService/AddUserInput',
+            sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -107,6 +107,70 @@ _BrokerServiceGetCallType = typing_extensions.TypeVar(
     ],
 )
 
+_BrokerServiceCancelCallType = typing_extensions.TypeVar(
+    '_BrokerServiceCancelCallType',
+    grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.CancelCallRequest,
+        sandbox_runtime.v1.broker_pb2.CancelCallResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.CancelCallRequest,
+        sandbox_runtime.v1.broker_pb2.CancelCallResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.CancelCallRequest,
+        sandbox_runtime.v1.broker_pb2.CancelCallResponse,
+    ],
+)
+
+_BrokerServiceGetTaskType = typing_extensions.TypeVar(
+    '_BrokerServiceGetTaskType',
+    grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.GetTaskRequest,
+        sandbox_runtime.v1.broker_pb2.GetTaskResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.GetTaskRequest,
+        sandbox_runtime.v1.broker_pb2.GetTaskResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.GetTaskRequest,
+        sandbox_runtime.v1.broker_pb2.GetTaskResponse,
+    ],
+)
+
+_BrokerServiceExtendTaskType = typing_extensions.TypeVar(
+    '_BrokerServiceExtendTaskType',
+    grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.ExtendTaskRequest,
+        sandbox_runtime.v1.broker_pb2.ExtendTaskResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.ExtendTaskRequest,
+        sandbox_runtime.v1.broker_pb2.ExtendTaskResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.ExtendTaskRequest,
+        sandbox_runtime.v1.broker_pb2.ExtendTaskResponse,
+    ],
+)
+
+_BrokerServiceAddUserInputType = typing_extensions.TypeVar(
+    '_BrokerServiceAddUserInputType',
+    grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.AddUserInputRequest,
+        sandbox_runtime.v1.broker_pb2.AddUserInputResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.AddUserInputRequest,
+        sandbox_runtime.v1.broker_pb2.AddUserInputResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.AddUserInputRequest,
+        sandbox_runtime.v1.broker_pb2.AddUserInputResponse,
+    ],
+)
+
 _BrokerServiceCloseTaskType = typing_extensions.TypeVar(
     '_BrokerServiceCloseTaskType',
     grpc.UnaryUnaryMultiCallable[
@@ -123,12 +187,13 @@ _BrokerServiceCloseTaskType = typing_extensions.TypeVar(
     ],
 )
 
-class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServiceListToolsType, _BrokerServiceCheckCallType, _BrokerServiceCallToolType, _BrokerServiceGetCallType, _BrokerServiceCloseTaskType]):
+class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServiceListToolsType, _BrokerServiceCheckCallType, _BrokerServiceCallToolType, _BrokerServiceGetCallType, _BrokerServiceCancelCallType, _BrokerServiceGetTaskType, _BrokerServiceExtendTaskType, _BrokerServiceAddUserInputType, _BrokerServiceCloseTaskType]):
     """BrokerService decides, runs and records the tool calls that a model proposes.
 
     Every method needs an authenticated caller: the peer credentials of a Unix socket, or
     `authorization: Bearer <token>` on loopback. Every method but OpenTask also needs the task's
-    token in the metadata key `task-token`; an unknown task and a wrong token look alike.
+    token in the metadata key `task-token`; an unknown task and a wrong token look alike. ExtendTask
+    and AddUserInput need more than that token: the caller must be who opened the task.
 
     A call that is refused never starts a container and ends with a gRPC error that carries one
     google.rpc.ErrorInfo (domain "sandbox-broker"; metadata `code`, `pointer`, `hint`, `retry`,
@@ -159,6 +224,22 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
             sandbox_runtime.v1.broker_pb2.GetCallResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.CancelCallRequest,
+            sandbox_runtime.v1.broker_pb2.CancelCallResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.GetTaskRequest,
+            sandbox_runtime.v1.broker_pb2.GetTaskResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.ExtendTaskRequest,
+            sandbox_runtime.v1.broker_pb2.ExtendTaskResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.AddUserInputRequest,
+            sandbox_runtime.v1.broker_pb2.AddUserInputResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
             sandbox_runtime.v1.broker_pb2.CloseTaskResponse,
         ],
@@ -187,6 +268,22 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
             sandbox_runtime.v1.broker_pb2.GetCallResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.CancelCallRequest,
+            sandbox_runtime.v1.broker_pb2.CancelCallResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.GetTaskRequest,
+            sandbox_runtime.v1.broker_pb2.GetTaskResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.ExtendTaskRequest,
+            sandbox_runtime.v1.broker_pb2.ExtendTaskResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.AddUserInputRequest,
+            sandbox_runtime.v1.broker_pb2.AddUserInputResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
             sandbox_runtime.v1.broker_pb2.CloseTaskResponse,
         ],
@@ -210,6 +307,21 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
 
     GetCall: _BrokerServiceGetCallType
     """GetCall returns the recorded end of an earlier call."""
+
+    CancelCall: _BrokerServiceCancelCallType
+    """CancelCall kills a call's container and returns the call's recorded end: OUTCOME_CANCELLED, or
+    the end that it had reached before. Cancelling twice is no error. A call that is still being
+    decided is not known yet.
+    """
+
+    GetTask: _BrokerServiceGetTaskType
+    """GetTask returns where the task stands: how long it lives, what it used and what is left."""
+
+    ExtendTask: _BrokerServiceExtendTaskType
+    """ExtendTask lets the task live longer, within its manifest's maximum. Only its opener may."""
+
+    AddUserInput: _BrokerServiceAddUserInputType
+    """AddUserInput adds to what the task was asked to do. Only its opener may."""
 
     CloseTask: _BrokerServiceCloseTaskType
     """CloseTask ends the task: calls in flight are cancelled, later ones refused. Closing twice
@@ -238,6 +350,22 @@ BrokerServiceAsyncStub: typing_extensions.TypeAlias = BrokerServiceStub[
         sandbox_runtime.v1.broker_pb2.GetCallResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.CancelCallRequest,
+        sandbox_runtime.v1.broker_pb2.CancelCallResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.GetTaskRequest,
+        sandbox_runtime.v1.broker_pb2.GetTaskResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.ExtendTaskRequest,
+        sandbox_runtime.v1.broker_pb2.ExtendTaskResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.AddUserInputRequest,
+        sandbox_runtime.v1.broker_pb2.AddUserInputResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
         sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
         sandbox_runtime.v1.broker_pb2.CloseTaskResponse,
     ],
@@ -248,7 +376,8 @@ class BrokerServiceServicer(metaclass=abc.ABCMeta):
 
     Every method needs an authenticated caller: the peer credentials of a Unix socket, or
     `authorization: Bearer <token>` on loopback. Every method but OpenTask also needs the task's
-    token in the metadata key `task-token`; an unknown task and a wrong token look alike.
+    token in the metadata key `task-token`; an unknown task and a wrong token look alike. ExtendTask
+    and AddUserInput need more than that token: the caller must be who opened the task.
 
     A call that is refused never starts a container and ends with a gRPC error that carries one
     google.rpc.ErrorInfo (domain "sandbox-broker"; metadata `code`, `pointer`, `hint`, `retry`,
@@ -299,6 +428,41 @@ class BrokerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[sandbox_runtime.v1.broker_pb2.GetCallResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.GetCallResponse]]:
         """GetCall returns the recorded end of an earlier call."""
+
+    @abc.abstractmethod
+    def CancelCall(
+        self,
+        request: sandbox_runtime.v1.broker_pb2.CancelCallRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_runtime.v1.broker_pb2.CancelCallResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.CancelCallResponse]]:
+        """CancelCall kills a call's container and returns the call's recorded end: OUTCOME_CANCELLED, or
+        the end that it had reached before. Cancelling twice is no error. A call that is still being
+        decided is not known yet.
+        """
+
+    @abc.abstractmethod
+    def GetTask(
+        self,
+        request: sandbox_runtime.v1.broker_pb2.GetTaskRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_runtime.v1.broker_pb2.GetTaskResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.GetTaskResponse]]:
+        """GetTask returns where the task stands: how long it lives, what it used and what is left."""
+
+    @abc.abstractmethod
+    def ExtendTask(
+        self,
+        request: sandbox_runtime.v1.broker_pb2.ExtendTaskRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_runtime.v1.broker_pb2.ExtendTaskResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.ExtendTaskResponse]]:
+        """ExtendTask lets the task live longer, within its manifest's maximum. Only its opener may."""
+
+    @abc.abstractmethod
+    def AddUserInput(
+        self,
+        request: sandbox_runtime.v1.broker_pb2.AddUserInputRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_runtime.v1.broker_pb2.AddUserInputResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.AddUserInputResponse]]:
+        """AddUserInput adds to what the task was asked to do. Only its opener may."""
 
     @abc.abstractmethod
     def CloseTask(

@@ -28,6 +28,7 @@ from sandbox_runtime.server.listening import MAX_REQUEST
 from sandbox_runtime.server.rates import Buckets, Rate
 from sandbox_runtime.server.rpc import BrokerRpc, Core
 from sandbox_runtime.server.settings import Rates
+from sandbox_runtime.tending import Tending
 from sandbox_runtime.v1 import broker_pb2 as pb
 from tests.support.eventually import eventually
 from tests.support.manifests import propose
@@ -458,6 +459,7 @@ async def test_a_call_that_is_decided_while_it_is_asked_for_is_not_told_of(tmp_p
         attempts = Attempts(stage.ledger)
         core = Core(
             broker=stage.broker,
+            tending=Tending(stage.ledger),
             ledger=stage.ledger,
             attempts=attempts,
             subjects=fast,

@@ -1,0 +1,61 @@
+"""What may the opener of a task still do to it, and nobody else?
+
+Law: the opener is the subject that the transport authenticated when the task was opened. The
+task's token, which an agent holds, is not enough: it could make its task live on, or pass off
+its own words as its user's.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sandbox_runtime.errors import Reason, Refusal
+from sandbox_runtime.policy.match import lives
+
+if TYPE_CHECKING:
+    from sandbox_runtime.records import Micros
+    from sandbox_runtime.task import OpenTask
+
+MAX_INPUTS = 256
+"""Additions to one task's prompt."""
+MAX_INPUT_BYTES = 8 << 20
+"""Of all of them together."""
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def extended(task: OpenTask, subject: str, lifetime: timedelta, now: Micros) -> Micros:
+    """Return until when the task lives, if from its opening it shall live for `lifetime`.
+
+    Raises `Refusal`. What would end it earlier than it ends now changes nothing.
+    """
+    _admit(task, subject, now)
+    longest = task.manifest.manifest.spec.lifetime.max
+    if not timedelta(0) < lifetime <= longest:
+        problem = f"the lifetime is not above 0 s and at most {longest.total_seconds():g} s"
+        raise Refusal(problem, reason=Reason.REQUEST_INVALID, hint="it counts from the opening")
+    return max(task.state.expires_at, task.state.opened_at + lifetime // _MICROSECOND)
+
+
+def hears(task: OpenTask, subject: str, size: int, now: Micros) -> None:
+    """Raise `Refusal` where `size` more bytes of `subject` may not join the task's prompt."""
+    _admit(task, subject, now)
+    inputs = task.state.inputs
+    if len(inputs) >= MAX_INPUTS or sum(body.size for body in inputs) + size > MAX_INPUT_BYTES:
+        raise Refusal(
+            f"the task has its {MAX_INPUTS} additions or {MAX_INPUT_BYTES} bytes of them",
+            reason=Reason.BUDGET_SPENT,
+            hint="open a new task",
+        )
+
+
+def _admit(task: OpenTask, subject: str, now: Micros) -> None:
+    if subject != task.state.subject:
+        raise Refusal(
+            "only who opened the task may do this",
+            reason=Reason.OPENER_NOT_ALLOWED,
+            hint="the task's token alone is not enough",
+        )
+    if (dead := lives(task, now)) is not None:
+        raise Refusal(dead.problem, reason=dead.reason, hint=dead.hint)
