@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -13,14 +14,15 @@ from pathlib import Path
 from shutil import copytree
 from typing import TYPE_CHECKING
 
+import pytest
+
+from sandbox_runtime.client import Broker, CallRefused
 from sandbox_runtime.manifests.constraint import Constraint
 from sandbox_runtime.manifests.loader import load_tree
 from sandbox_runtime.server.settings import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -107,6 +109,29 @@ def test_the_client_it_shows_gets_an_answer(
         exec(shown.replace(socket, address), {})  # noqa: S102 - the README's own words
     answer = {"columns": ["month", "AVG(dep_delay)"], "rows": [[1, 4.0]]}
     assert capsys.readouterr().out == f"OK {answer}\n"
+
+
+def test_the_questions_to_the_log_that_it_shows_are_answered(tmp_path: Path) -> None:
+    shown = block("console", "log verify")
+    with serving(tmp_path) as address, Broker.connect(address) as broker:
+        with broker.open_task("monthly-delay-report", variables={"origin": "JFK"}) as task:
+            with pytest.raises(CallRefused):
+                task.call("sql_query", {"query": "DELETE FROM flights"}, call_id="delete")
+            task.call("sql_query", {"query": "SELECT month FROM flights"})
+        for line in shown.splitlines():
+            words = shlex.split(line.replace("t-bd14fa581ba246ac", task.id), comments=True)[2:]
+            asked = [word for word in words if word != "--follow"]  # it would never end
+            ended = run(*asked, "--state", tmp_path / "state", cwd=tmp_path)
+            assert (ended.returncode, ended.stderr) == (0, ""), line
+            assert ended.stdout or "tail" in asked, line
+
+
+def test_a_machine_is_looked_at_before_it_serves_as_it_shows(tmp_path: Path) -> None:
+    shown = block("console", "doctor")
+    with serving(tmp_path):
+        for line in shown.splitlines()[:2]:
+            ended = run(*shlex.split(line, comments=True)[2:], cwd=tmp_path)
+            assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @contextmanager

@@ -6,6 +6,7 @@ a running broker. Each record yielded was checked, as in `segments`.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,13 @@ class LogReader:
                     return
                 if sequence >= first:
                     yield sequence, record
+
+    def newest(self) -> bytes | None:
+        """Return the newest record; None where the last segment holds none. Raises as `read`."""
+        last = None
+        for frame in walk(Kind.RECORDS.directory(self.root), Kind.RECORDS, sequence=sys.maxsize):
+            last = frame
+        return last.items[-1] if last is not None and last.items else None
 
     def follow(self, first: int, wait: Callable[[], None]) -> Iterator[tuple[int, bytes]]:
         """Yield from `first` on without end; `wait` is called whenever there is no more.

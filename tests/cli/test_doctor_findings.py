@@ -82,7 +82,6 @@ def test_a_machine_that_is_well_has_nothing_to_mend() -> None:
 @pytest.mark.parametrize(
     ("change", "about", "level", "word"),
     [
-        (("engine", None), "engine", Level.WRONG, "docker info"),
         (("engine.api", "1.40"), "engine", Level.WRONG, "20.10"),
         (("engine.security", ["name=rootless", "name=seccomp"]), "engine", Level.WARNING, "root"),
         (("engine.security", []), "seccomp, engine", Level.WRONG, "seccomp"),
@@ -126,6 +125,14 @@ def test_what_is_not_well_is_found_with_its_mend(
     assert (one.about, one.level) == (about, level)
     assert one.mend is not None
     assert word in one.mend
+
+
+def test_without_an_engine_it_is_the_engine_that_is_to_be_mended() -> None:
+    said = found(("engine", None), ("images_trouble", "no answer"))
+    first, proof = [one for one in said if one.level is Level.WRONG]
+    assert (first.about, proof.about, proof.mend) == ("engine", "proof", "mend the engine first")
+    assert first.mend is not None
+    assert "docker info" in first.mend
 
 
 def test_who_is_not_root_can_run_no_broker() -> None:

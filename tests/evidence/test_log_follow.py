@@ -60,3 +60,10 @@ def test_a_reader_goes_with_the_log_from_segment_to_segment(tmp_path: Path) -> N
         )
         assert list(islice(reader, 12 - first)) == list(enumerate(many))[first:]
     assert len(list((tmp_path / "log").iterdir())) > 3
+
+
+def test_the_newest_record_is_found_in_the_last_segment_that_has_one(tmp_path: Path) -> None:
+    append(tmp_path, [])
+    assert LogReader(root=tmp_path).newest() is None
+    append(tmp_path, [bytes([65 + n]) * 100 for n in range(12)], segment_bytes=300)
+    assert LogReader(root=tmp_path).newest() == b"L" * 100

@@ -105,7 +105,7 @@ def disk(state: Path, evidence: Evidence) -> Disk:
 
 
 def _nearest(path: Path) -> Path:
-    return next(each for each in (path, *path.parents) if each.exists())
+    return next(each for each in (path, *path.parents) if place(each).there)
 
 
 def place(path: Path) -> Place:

@@ -34,7 +34,10 @@ def of_broker(facts: Facts) -> Iterator[Finding]:
     yield from _manifests(facts)
     yield from map(_source, facts.sources)
     yield ok("broker", "one is running on this state" if facts.running else "none is running")
-    yield _proof(facts.proof)
+    if facts.engine is None:
+        yield wrong("proof", "no container could be brought up", "mend the engine first")
+    else:
+        yield _proof(facts.proof)
 
 
 def _clash(version: str | None) -> Finding:
@@ -98,6 +101,8 @@ def _manifests(facts: Facts) -> Iterator[Finding]:
         yield wrong("manifests", facts.manifests_trouble, mend)
         return
     yield ok("manifests", f"{facts.manifests} loads, with {facts.tools} tools")
+    if facts.engine is None:
+        return
     if facts.images_trouble is not None:
         mend = f"`sandbox-broker tool build --manifests {facts.manifests}`"
         yield wrong("images", facts.images_trouble, mend)

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox_runtime.audit.reading import stored
+from sandbox_runtime import records
 from sandbox_runtime.cli.doctor import asking, machine
 from sandbox_runtime.cli.doctor.facts import Engine, Facts, Source
 from sandbox_runtime.errors import EvidenceUnavailable, Fault, SandboxUnavailable
@@ -111,13 +111,11 @@ def _images(path: Path, tree: Catalogue | None) -> tuple[tuple[str, ...], str | 
 
 def _newest(state: Path) -> int | None:
     """Return the time of the log's newest record."""
-    newest = None
     try:
-        for one in stored(state):
-            newest = one.record.at
+        leaf = layout.reader(state).newest()
+        return records.parse(leaf).at if leaf is not None else None
     except (EvidenceUnavailable, ValueError):  # `log verify` says more
-        return newest
-    return newest
+        return None
 
 
 def _sources(tree: Catalogue, data: Mapping[str, str]) -> Iterator[Source]:
