@@ -75,6 +75,8 @@ class TaskRecords:
     closed: TaskClosed | None = None
     closed_at: int | None = None
     """Sequence of the record that closed it."""
+    notes: tuple[Stored, ...] = ()
+    """What else was recorded of it, in order: more time, more input, refusals used up."""
     calls: tuple[CallRecords, ...] = ()
 
     def standing(self, now: Micros) -> Standing:
@@ -131,8 +133,13 @@ def tasks(stored: Iterable[Stored]) -> list[TaskRecords]:
 
 
 def _evolved(task: TaskRecords, one: Stored) -> TaskRecords:
-    if isinstance(one.record, records.TaskClosed):
-        task = replace(task, closed=one.record, closed_at=one.sequence)
+    match one.record:
+        case records.TaskClosed() as closed:
+            task = replace(task, closed=closed, closed_at=one.sequence)
+        case records.TaskExtended() | records.TaskInput() | records.RefusalsSpent():
+            task = replace(task, notes=(*task.notes, one))
+        case _:
+            pass
     return replace(task, state=evolve(task.state, one.record, one.sequence))
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from sandbox_runtime.audit.gathering import Standing
 from sandbox_runtime.manifests.units import print_duration, print_size
+from sandbox_runtime.records import RefusalsSpent, TaskExtended, TaskInput
 from sandbox_runtime.strict import Strict
 
 if TYPE_CHECKING:
-    from sandbox_runtime.audit.gathering import CallRecords, TaskRecords
+    from sandbox_runtime.audit.gathering import CallRecords, Stored, TaskRecords
     from sandbox_runtime.manifests.catalogue import LoadedTask
     from sandbox_runtime.manifests.model import TaskSpec
-    from sandbox_runtime.records import Micros
+    from sandbox_runtime.records import Micros, Record
     from sandbox_runtime.task import TaskState
 
 
@@ -44,7 +45,8 @@ class Budget(Strict):
 def timeline(task: TaskRecords, now: Micros) -> list[Event]:
     """Return what happened, up to `now`. Each call is one event, at its decision."""
     called = [_called(call) for call in task.calls]
-    events = [_opened(task), *called, *_ended(task, now)]
+    noted = [_noted(one) for one in task.notes]
+    events = [_opened(task), *called, *noted, *_ended(task, now)]
     return sorted(events, key=_place)
 
 
@@ -79,6 +81,22 @@ def _end(call: CallRecords) -> str:
         code = f" {call.outcome.code}" if call.outcome.code else ""
         return f", {call.outcome.outcome}{code} after {call.outcome.wall_ms:.0f} ms"
     return ", under way" if call.intent is not None else ""
+
+
+def _noted(one: Stored) -> Event:
+    return Event(at=one.record.at, sequence=one.sequence, what=_note(one.record))
+
+
+def _note(record: Record) -> str:
+    match record:
+        case TaskExtended():
+            return f"extended by {record.subject}"
+        case TaskInput():
+            return f"told more by {record.subject}, with {', '.join(record.prompt)}"
+        case RefusalsSpent():
+            return "refusals used up: nothing more of it is decided or logged"
+        case _:
+            return str(record.kind)
 
 
 def _ended(task: TaskRecords, now: Micros) -> list[Event]:

@@ -135,8 +135,8 @@ def _result(output: Output, result: CheckedResult) -> None:
             output.block(title, text)
     if result.artifacts:
         output.heading("artifacts")
-        rows = [(one.name, one.media_type, one.sha256) for one in result.artifacts]
-        output.table(("name", "type", "sha256"), rows)
+        rows = [(one.sha256, one.media_type, one.name) for one in result.artifacts]
+        output.table(("sha256", "type", "name"), rows)
 
 
 def _fields(output: Output, facts: Mapping[str, str]) -> None:

@@ -17,7 +17,10 @@ from sandbox_runtime.records import (
     CallIntent,
     CallOutcome,
     Record,
+    RefusalsSpent,
     TaskClosed,
+    TaskExtended,
+    TaskInput,
     TaskOpened,
     leaf,
 )
@@ -198,6 +201,25 @@ def test_a_timeline_tells_each_call_in_one_line_and_how_the_task_ended() -> None
     ended = stored(*entries[:1], TaskClosed(at=5, task="t-1", subject="agent:a"), REFUSED)
     (task,) = gathering.tasks(ended)
     assert [event.sequence for event in timeline(task, now=5000)] == [0, 1, 2]
+
+
+def test_more_time_more_input_and_the_last_refusal_stand_in_the_timeline() -> None:
+    entries = (
+        opened(),
+        TaskInput(at=2, task="t-1", subject="agent:a", prompt=("typed",), body=BODY),
+        TaskExtended(at=3, task="t-1", subject="agent:a", expires_at=9000),
+        REFUSED,
+        RefusalsSpent(at=21, task="t-1"),
+    )
+    (task,) = gathering.tasks(stored(*entries))
+    assert task.standing(1000) is Standing.OPEN
+    assert [event.what.partition(" by")[0] for event in timeline(task, now=1000)] == [
+        "opened",
+        "told more",
+        "extended",
+        "no greet: refused ARGUMENT_NOT_ALLOWED schema.type",
+        "refusals used up: nothing more of it is decided or logged",
+    ]
 
 
 def test_what_a_task_used_is_what_the_broker_s_own_fold_says() -> None:
