@@ -32,6 +32,7 @@ FINDING: dict[str, Json] = {
     "value": "forged",
     "facts": {},
     "changes": [],
+    "shown": None,
 }
 OBJECTED: dict[str, Json] = {
     "verdict": "objected",
