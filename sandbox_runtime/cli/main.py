@@ -19,7 +19,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "doctor": ("sandbox_runtime.cli.doctor", "Say whether this machine is fit for a broker."),
         "config": ("sandbox_runtime.cli.config", "Print the settings, and where each comes from."),
         "call": ("sandbox_runtime.cli.call", "Propose one tool call to a running broker."),
-        "manifest": ("sandbox_runtime.cli.manifest", "Check manifests, print their schema."),
+        "manifest": ("sandbox_runtime.cli.manifest", "Begin, check, test and explain manifests."),
         "tool": ("sandbox_runtime.cli.tool", "Build the tools' images, list them, try one."),
         "task": ("sandbox_runtime.cli.task", "List tasks, show what happened in one."),
         "calls": ("sandbox_runtime.cli.calls", "List calls, show one whole."),
