@@ -74,8 +74,8 @@ class _Begun:
     last: Ticket | None
 
     def abandon(self) -> None:
-        """Kill its container: who sent it first has hung up."""
-        if self.first and self.running is not None:
+        """Kill its container: who sent it first has hung up, and nobody has detached it."""
+        if self.first and self.running is not None and not self.running.detached:
             self.running.container.cancel()
 
 
@@ -91,7 +91,9 @@ class Broker:
         runs: Runs,
         new_id: Callable[[], str],
         new_secret: Callable[[], str],
+        most_detached: int = 16,
     ) -> None:
+        """`most_detached` is how many detached calls of one task may run at a time."""
         self._tree = tree
         self._tree_digest = text_digest(tree)
         self._ledger = ledger
@@ -99,6 +101,7 @@ class Broker:
         self._runs = runs
         self._new_id = new_id
         self._new_secret = new_secret
+        self._most_detached = most_detached
         self._steps: set[asyncio.Task[Any]] = set()
 
     async def open_task(
@@ -145,8 +148,8 @@ class Broker:
     async def call_tool(self, live: Live, call: ProposedCall) -> CallEnd:
         """Decide `call`, run it, and return its recorded end; raise `Refusal`.
 
-        Cancelling this kills the container. The same call sent again joins the first one and
-        gets the same end.
+        Cancelling this kills the container, unless somebody has detached the call. The same call
+        sent again joins the first one and gets the same end.
         """
         begun = await self._whole(live.lock, lambda: self._begin(live, call), _Begun.abandon)
         if begun.running is not None:
@@ -154,6 +157,17 @@ class Broker:
         elif begun.last is not None:
             await begun.last.wait()
         return self.recorded(live, call.call_id)
+
+    async def detach_call(self, live: Live, call: ProposedCall) -> CallEnd | None:
+        """Decide `call` and let it run by itself; raise `Refusal`.
+
+        Returns once the decision is durable: None, or the end of a call that has one by now.
+        Cancelling this cancels nothing.
+        """
+        begun = await self._whole(live.lock, lambda: self._begin(live, call, detach=True))
+        if begun.last is not None:
+            await begun.last.wait()
+        return None if call.call_id in live.running else self.recorded(live, call.call_id)
 
     def recorded(self, live: Live, call_id: str) -> CallEnd:
         """Return the recorded end of a call; raise its `Refusal` where it was refused."""
@@ -225,13 +239,29 @@ class Broker:
             )
         return True
 
-    async def _begin(self, live: Live, call: ProposedCall) -> _Begun:
+    async def _begin(self, live: Live, call: ProposedCall, *, detach: bool = False) -> _Begun:
         first = not self._is_known(live, call)
+        if detach:
+            self._expect_room(live, call.call_id, first=first)
         if first:
             decided = await self._deciding.decide(live, call, checked_only=False)
             if isinstance(decided.decision, Permitted):
                 self._runs.start(live, decided, decided.decision)
-        return _Begun(first=first, running=live.running.get(call.call_id), last=live.last)
+        running = live.running.get(call.call_id)
+        if running is not None:
+            running.detached = running.detached or detach
+        return _Begun(first=first, running=running, last=live.last)
+
+    def _expect_room(self, live: Live, call_id: str, *, first: bool) -> None:
+        """Raise where one more detached call is one too many, before anything is recorded."""
+        running = live.running.get(call_id)
+        more = first or (running is not None and not running.detached)
+        if more and sum(one.detached for one in live.running.values()) >= self._most_detached:
+            raise Refusal(
+                f"{self._most_detached} detached calls of the task run already",
+                reason=Reason.RATE_LIMITED,
+                hint="wait until one of them has ended, then send the same again",
+            )
 
     async def _whole(
         self,

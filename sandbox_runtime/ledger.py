@@ -116,12 +116,14 @@ class Files(Strict):
     files: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Running:
     """A call in flight. Cancelling `container` kills it; `end` is done when that is durable."""
 
     container: asyncio.Task[Answered]
     end: asyncio.Task[None]
+    detached: bool = False
+    """Whether it runs on when who sent it hangs up."""
 
 
 @dataclass(slots=True, kw_only=True)

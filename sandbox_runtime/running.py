@@ -96,11 +96,14 @@ class Runs:
         end.add_done_callback(lambda _: live.running.pop(call.id))
 
     async def join(self, running: Running, *, owner: bool) -> None:
-        """Return when the call's end is durable; cancelling its owner kills the container."""
+        """Return when the call's end is durable.
+
+        Cancelling its owner kills the container of a call that nobody has detached.
+        """
         try:
             await asyncio.wait({running.end})
         except asyncio.CancelledError:
-            if owner:
+            if owner and not running.detached:
                 await self.cancel([running])
             raise
         running.end.result()

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar, overload
 
 import grpc.aio
 
 from sandbox_runtime.client import sending, wire
 from sandbox_runtime.client.reading import failure
+from sandbox_runtime.client.waiting import Waiting, ended
 from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceStub
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class AsyncTask:
         call = wire.tool_call(secrets.token_hex(16), tool, arguments, model)
         return await self._send(wire.check_call(self.id, call), timeout)
 
+    @overload
     async def call(
         self,
         tool: str,
@@ -141,14 +143,53 @@ class AsyncTask:
         call_id: str | None = None,
         timeout: float | None = None,
         model: Model | None = None,
-    ) -> CallEnd:
+        detach: Literal[False] = False,
+    ) -> CallEnd: ...
+
+    @overload
+    async def call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Json] | str,
+        *,
+        call_id: str | None = None,
+        timeout: float | None = None,
+        model: Model | None = None,
+        detach: Literal[True],
+    ) -> CallStatus: ...
+
+    async def call(
+        self,
+        tool: str,
+        arguments: Mapping[str, Json] | str,
+        *,
+        call_id: str | None = None,
+        timeout: float | None = None,
+        model: Model | None = None,
+        detach: bool = False,
+    ) -> CallEnd | CallStatus:
         """Run one call and return how it ended, whatever the tool did; raise `CallRefused`.
 
         `arguments` as text go out as the model wrote them. The same `call_id` sent again
         returns the same end. After `timeout` seconds the container is killed.
+
+        With `detach` it returns once the call is decided, and the call runs on whatever becomes
+        of this client, until the task is closed; `wait` returns its end.
         """
         call = wire.tool_call(call_id or secrets.token_hex(16), tool, arguments, model)
+        if detach:
+            return await self._send(wire.detach_call(self.id, call), timeout)
         return await self._send(wire.call_tool(self.id, call), timeout)
+
+    async def wait(self, call_id: str, *, timeout: float | None = None) -> CallEnd:
+        """Return the end of a call that runs by itself, sent by whomever; raise `CallRefused`.
+
+        After `timeout` seconds it raises `DeadlineExceeded`, and the call runs on.
+        """
+        waiting = Waiting(timeout=timeout, clock=time.monotonic)
+        while (end := ended(await self.get(call_id, timeout=waiting.left()))) is None:  # noqa: ASYNC110 - it ends elsewhere
+            await asyncio.sleep(waiting.pause())
+        return end
 
     async def get(self, call_id: str, *, timeout: float | None = None) -> CallStatus:
         """Return where a call stands."""

@@ -62,7 +62,7 @@ class BrokerFault(BrokerError):  # noqa: N818 - named as in the design
 
 
 class DeadlineExceeded(BrokerError):  # noqa: N818 - gRPC's own name
-    """The caller's time ran out. The call, if it started, was cancelled."""
+    """The caller's time ran out. The call, if it started and is not detached, was cancelled."""
 
 
 class CallCancelled(BrokerError):  # noqa: N818 - gRPC's own name

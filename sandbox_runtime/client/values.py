@@ -156,6 +156,7 @@ class RecordedRefusal:
 class CallStatus:
     """Where a call stands; `end` or `refusal` as `state` says."""
 
+    call_id: str
     state: CallState
     end: CallEnd | None
     refusal: RecordedRefusal | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -90,16 +91,24 @@ def call_tool(task: str, call: pb.ToolCall) -> Exchange[CallEnd]:
     return Exchange(method="CallTool", request=request, read=lambda answer: end(answer.end))
 
 
+def detach_call(task: str, call: pb.ToolCall) -> Exchange[CallStatus]:
+    """Propose a call that runs by itself. Repeatable, as `call_tool`."""
+    request = pb.CallToolRequest(task_id=task, call=call, detach=True)
+    return Exchange(
+        method="CallTool", request=request, read=partial(_detached, call_id=call.call_id)
+    )
+
+
 def get_call(task: str, call_id: str) -> Exchange[CallStatus]:
     """Ask where a call stands."""
     request = pb.GetCallRequest(task_id=task, call_id=call_id)
-    return Exchange(method="GetCall", request=request, read=_status)
+    return Exchange(method="GetCall", request=request, read=partial(_status, call_id=call_id))
 
 
 def cancel_call(task: str, call_id: str) -> Exchange[CallStatus]:
     """Kill a call's container; the answer is how the call ended."""
     request = pb.CancelCallRequest(task_id=task, call_id=call_id)
-    return Exchange(method="CancelCall", request=request, read=_status)
+    return Exchange(method="CancelCall", request=request, read=partial(_status, call_id=call_id))
 
 
 def get_task(task: str) -> Exchange[TaskStatus]:
@@ -216,9 +225,15 @@ def _permission(answer: pb.CheckCallResponse) -> Permission:
     )
 
 
-def _status(answer: pb.GetCallResponse | pb.CancelCallResponse) -> CallStatus:
+def _detached(answer: pb.CallToolResponse, *, call_id: str) -> CallStatus:
+    ended = end(answer.end) if answer.HasField("end") else None
+    return CallStatus(call_id=call_id, state=_state(answer.state), end=ended, refusal=None)
+
+
+def _status(answer: pb.GetCallResponse | pb.CancelCallResponse, *, call_id: str) -> CallStatus:
     refusal = answer.refusal
     return CallStatus(
+        call_id=call_id,
         state=_state(answer.state),
         end=end(answer.end) if answer.HasField("end") else None,
         refusal=RecordedRefusal(reason=refusal.reason, pointer=refusal.pointer, code=refusal.code)

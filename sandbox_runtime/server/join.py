@@ -106,6 +106,7 @@ def _core(settings: Settings, tree: Catalogue, ledger: Ledger, machine: Machine)
         runs=runs,
         new_id=lambda: f"t-{secrets.token_hex(8)}",
         new_secret=lambda: secrets.token_urlsafe(32),
+        most_detached=settings.calls.detached,
     )
     return Core(
         broker=broker,

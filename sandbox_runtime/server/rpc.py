@@ -148,11 +148,13 @@ class BrokerRpc(BrokerServiceServicer):
 
     @_edge
     async def CallTool(self, request: pb.CallToolRequest, asked: Asked) -> pb.CallToolResponse:
-        """Decide, run, and return the recorded end. Cancelled with its request."""
+        """Decide, run, and return the recorded end. Cancelled with its request, or detached."""
         live = self._task(request.task_id, asked)
         call = wire.proposed(request.task_id, request.call, asked.subject)
         self._core.tasks.take(request.task_id)
-        return pb.CallToolResponse(end=wire.end(await self._core.broker.call_tool(live, call)))
+        broker = self._core.broker
+        run = broker.detach_call if request.detach else broker.call_tool
+        return wire.called(await run(live, call))
 
     @_edge
     async def GetCall(self, request: pb.GetCallRequest, asked: Asked) -> pb.GetCallResponse:

@@ -116,6 +116,13 @@ class Rates(Strict):
     """Tasks that one subject opens."""
 
 
+class Calls(Strict):
+    """How many calls may run."""
+
+    detached: Annotated[int, Field(ge=1, le=10_000)] = 16
+    """Of one task at a time, after who sent them was answered."""
+
+
 class Evidence(Strict):
     """Room for the log on its disk."""
 
@@ -141,6 +148,7 @@ class Settings(Strict):
     """Where the data that tools mount lies on this machine, by its name in their manifests."""
     validators: Workers = Workers()
     rates: Rates = Rates()
+    calls: Calls = Calls()
     evidence: Evidence = Evidence()
     strangers_every: Annotated[Duration, durations("100ms", "1h")] = timedelta(seconds=10)
     """Refused attempts to authenticate become one record an interval."""

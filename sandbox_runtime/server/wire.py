@@ -174,6 +174,13 @@ def end(call: CallEnd) -> pb.CallEnd:
     )
 
 
+def called(call: CallEnd | None) -> pb.CallToolResponse:
+    """Write the answer to CallTool: the call's end, or that it runs on."""
+    if call is None:
+        return pb.CallToolResponse(state=pb.CALL_STATE_RUNNING)
+    return pb.CallToolResponse(state=pb.CALL_STATE_ENDED, end=end(call))
+
+
 def refused(refusal: Refusal) -> pb.GetCallResponse:
     """Write that the call was refused when it was decided."""
     return pb.GetCallResponse(

@@ -458,8 +458,13 @@ class CallToolRequest(google.protobuf.message.Message):
 
     TASK_ID_FIELD_NUMBER: builtins.int
     CALL_FIELD_NUMBER: builtins.int
+    DETACH_FIELD_NUMBER: builtins.int
     task_id: builtins.str
     """The task's id."""
+    detach: builtins.bool
+    """Answer as soon as the call is decided and that is durable; the call runs on by itself.
+    GetCall tells its end. Sending a running call again with `detach` detaches it.
+    """
     @property
     def call(self) -> Global___ToolCall:
         """The call."""
@@ -469,9 +474,10 @@ class CallToolRequest(google.protobuf.message.Message):
         *,
         task_id: builtins.str = ...,
         call: Global___ToolCall | None = ...,
+        detach: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["call", b"call"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["call", b"call", "task_id", b"task_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "detach", b"detach", "task_id", b"task_id"]) -> None: ...
 
 Global___CallToolRequest: typing_extensions.TypeAlias = CallToolRequest
 
@@ -604,22 +610,26 @@ Global___CallEnd: typing_extensions.TypeAlias = CallEnd
 
 @typing.final
 class CallToolResponse(google.protobuf.message.Message):
-    """CallToolResponse is how the call ended."""
+    """CallToolResponse is how the call ended, or that it runs on."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     END_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    state: Global___CallState.ValueType
+    """CALL_STATE_ENDED, or CALL_STATE_RUNNING for a detached call. A refusal is a gRPC error."""
     @property
     def end(self) -> Global___CallEnd:
-        """The recorded end."""
+        """The recorded end; set when state is CALL_STATE_ENDED."""
 
     def __init__(
         self,
         *,
         end: Global___CallEnd | None = ...,
+        state: Global___CallState.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["end", b"end"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["end", b"end"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["end", b"end", "state", b"state"]) -> None: ...
 
 Global___CallToolResponse: typing_extensions.TypeAlias = CallToolResponse
 

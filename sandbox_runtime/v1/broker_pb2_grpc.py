@@ -135,7 +135,8 @@ class BrokerServiceServicer(object):
 
     def CallTool(self, request, context):
         """CallTool runs one tool call. Sending the same call_id again returns what the first sending
-        led to; it never runs the tool twice. Other bytes under the same call_id are refused.
+        led to; it never runs the tool twice. Other bytes under the same call_id are refused. A dropped
+        request cancels the call unless it was sent with `detach`; closing the task cancels any call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

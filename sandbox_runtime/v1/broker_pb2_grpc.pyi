@@ -302,7 +302,8 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
 
     CallTool: _BrokerServiceCallToolType
     """CallTool runs one tool call. Sending the same call_id again returns what the first sending
-    led to; it never runs the tool twice. Other bytes under the same call_id are refused.
+    led to; it never runs the tool twice. Other bytes under the same call_id are refused. A dropped
+    request cancels the call unless it was sent with `detach`; closing the task cancels any call.
     """
 
     GetCall: _BrokerServiceGetCallType
@@ -418,7 +419,8 @@ class BrokerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[sandbox_runtime.v1.broker_pb2.CallToolResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.CallToolResponse]]:
         """CallTool runs one tool call. Sending the same call_id again returns what the first sending
-        led to; it never runs the tool twice. Other bytes under the same call_id are refused.
+        led to; it never runs the tool twice. Other bytes under the same call_id are refused. A dropped
+        request cancels the call unless it was sent with `detach`; closing the task cancels any call.
         """
 
     @abc.abstractmethod

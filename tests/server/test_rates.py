@@ -22,6 +22,7 @@ def test_a_burst_passes_and_the_next_has_to_wait() -> None:
         buckets.take("a")
     with pytest.raises(RateLimited) as caught:
         buckets.take("a")
+    assert caught.value.retry_after is not None
     clock.now += caught.value.retry_after.total_seconds()
     buckets.take("a")
 
