@@ -19,7 +19,7 @@ from sandbox_runtime.entries import DecisionBody
 from sandbox_runtime.errors import Fault
 from sandbox_runtime.evidence import layout
 from sandbox_runtime.evidence.faults import Erased
-from sandbox_runtime.ledger import SYSTEM, Brought, Files
+from sandbox_runtime.ledger import SYSTEM, Brought, Files, PromptPart, Said
 from sandbox_runtime.manifests.loader import load_texts
 from sandbox_runtime.strict import Strict
 
@@ -83,6 +83,8 @@ class TaskView:
     records: TaskRecords
     brought: Brought | None
     """None: its key was destroyed."""
+    said: tuple[PromptPart, ...]
+    """What its opener added to the prompt later."""
     manifest: LoadedTask | None
 
 
@@ -128,8 +130,16 @@ def task_view(task: TaskRecords, loaded: ManifestsLoaded, bodies: Bodies) -> Tas
     return TaskView(
         records=task,
         brought=body(bodies, task.opened.task, task.opened.body, Brought),
+        said=tuple(_said(task, bodies)),
         manifest=load_texts(files.files).tasks[task.opened.manifest] if files else None,
     )
+
+
+def _said(task: TaskRecords, bodies: Bodies) -> Iterator[PromptPart]:
+    for one in task.notes:
+        if isinstance(one.record, records.TaskInput):
+            added = body(bodies, one.record.task, one.record.body, Said)
+            yield from added.prompt if added is not None else ()
 
 
 def body(bodies: Bodies, task: str, ref: Body, model: type[B]) -> B | None:

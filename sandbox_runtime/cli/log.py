@@ -23,7 +23,7 @@ from sandbox_runtime.cli.wishes import clock, record_wishes
 from sandbox_runtime.entries import DecisionBody
 from sandbox_runtime.evidence import layout
 from sandbox_runtime.evidence.faults import KeysRefused
-from sandbox_runtime.ledger import SYSTEM, Brought, Files
+from sandbox_runtime.ledger import SYSTEM, Brought, Files, Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,6 +151,7 @@ def _body(state: Path, record: Record) -> dict[str, Json] | None:
 _BODIES: dict[str, type[Strict]] = {
     "manifest.loaded": Files,
     "task.opened": Brought,
+    "task.input": Said,
     "call.decided": DecisionBody,
     "call.outcome": CheckedResult,
     "call.closed": Closed,

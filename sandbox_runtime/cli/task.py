@@ -101,6 +101,7 @@ def show(output: Output, state: Path, task: str) -> None:
             "tree_digest": one.opened.tree_digest,
             "prompt": list(one.opened.prompt),
             "brought": _brought(view),
+            "said_later": [part.model_dump(mode="json") for part in view.said] if view else [],
             "bodies_unreadable": unread,
             "timeline": [event.model_dump(mode="json") for event in events],
             "budgets": [budget.model_dump(mode="json") for budget in spent],
@@ -180,7 +181,7 @@ def _show_brought(output: Output, view: TaskView | None, unread: str | None) -> 
         output.block("bodies", unread)
     if view is None or view.brought is None:
         return
-    for part in view.brought.prompt:
+    for part in (*view.brought.prompt, *view.said):
         output.block(f"prompt, {part.source}", part.text)
     if view.brought.variables:
         output.block("variables", json_text.canonical(view.brought.variables).decode())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox_runtime.client import Broker, attached, typed
 from sandbox_runtime.evidence import layout
 from sandbox_runtime.evidence.keys import Keys
 from tests.support.commands import COMMAND, Place, document, run
@@ -66,6 +67,24 @@ def test_a_task_is_shown_as_what_happened_in_order_and_what_it_spent(
     assert budgets["grant `sent`"] == ("1", "3")
     assert said["brought"]["variables"] == {"who": "Ada"}
     assert said["manifest_digest"].startswith("sha256:")
+
+
+def test_what_was_said_to_a_task_is_shown_cleaned_and_under_a_title(place: Place) -> None:
+    hostile = "the red one\x1b[2K\u202e\nbudgets\n"
+    with (
+        Broker.connect(place.address) as broker,
+        broker.open_task("small-task", prompt=[typed("paint")], variables={"who": "Eve"}) as task,
+    ):
+        task.add_input(attached(hostile))
+        shown = run("task", "show", task.id, "--state", place.state)
+        _, said = document("task", "show", task.id, "--state", place.state)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert said["standing"] == "open"
+    assert said["said_later"] == [{"source": "attached", "text": hostile}]
+    lines = shown.stdout.splitlines()
+    assert (lines.count("budgets"), lines.count("  budgets")) == (1, 1)
+    assert lines[lines.index("prompt, attached") + 1].startswith("  the red one")
+    assert not {"\x1b", "\u202e"} & set(shown.stdout)
 
 
 def test_an_erased_task_keeps_its_timeline(task: str, copied: Path) -> None:
