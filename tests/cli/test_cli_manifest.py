@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WRONG = {
     **SMALL,
-    "tasks/small.yaml": SMALL["tasks/small.yaml"].replace("tool: small", "tool: smal"),
+    "tasks/small.yaml": SMALL["tasks/small.yaml"].replace("tool: small", "tool: smaller"),
 }
 
 

@@ -90,8 +90,8 @@ def test_what_a_tried_tool_writes_cannot_pass_for_our_own_words(place: Place) ->
 
 def test_what_cannot_be_tried_says_how_it_could(place: Place, tmp_path: Path) -> None:
     tree = ("--manifests", place.manifests)
-    code, said = document("tool", "try", "smal", "{}", *tree)
-    assert (code, said["error"]) == (2, "there is no tool `smal`")
+    code, said = document("tool", "try", "smaller", "{}", *tree)
+    assert (code, said["error"]) == (2, "there is no tool `smaller`")
     code, said = document("tool", "try", "small", '{"text": 1}', *tree)
     assert (code, said["error"]) == (1, "the arguments at `/text`: is not of type string")
     assert said["mend"] == "manifests/small/tool.yaml says what each argument may be"

@@ -25,7 +25,7 @@ SECRET = "do-not-repeat"  # noqa: S105 - it stands for one
         ({"$id": "https://example.com/", "type": "object"}, "not supported"),
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, "2020-12"),
         ({"$ref": "#/$defs/none"}, "no schema"),
-        ({"type": "strin"}, "/type"),
+        ({"type": "text"}, "/type"),
         ({"properties": {"a": {"minimum": "3"}}}, "/properties/a/minimum"),
         ({"pattern": "(?=look)ahead"}, "/pattern"),
         ({"pattern": "(a)\\1"}, "/pattern"),
