@@ -6,6 +6,7 @@ much. A task stands where the broker's own fold puts it. Pure.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -129,7 +130,7 @@ def tasks(stored: Iterable[Stored]) -> list[TaskRecords]:
         elif (task := found.get(getattr(record, "task", ""))) is not None:
             found[task.opened.task] = _evolved(task, one)
     called = _by_task(calls(kept))
-    return [replace(task, calls=called.get(name, ())) for name, task in found.items()]
+    return [replace(task, calls=tuple(called.get(name, ()))) for name, task in found.items()]
 
 
 def _evolved(task: TaskRecords, one: Stored) -> TaskRecords:
@@ -143,11 +144,10 @@ def _evolved(task: TaskRecords, one: Stored) -> TaskRecords:
     return replace(task, state=evolve(task.state, one.record, one.sequence))
 
 
-def _by_task(found: Iterable[CallRecords]) -> Mapping[str, tuple[CallRecords, ...]]:
-    by_task: dict[str, tuple[CallRecords, ...]] = {}
+def _by_task(found: Iterable[CallRecords]) -> Mapping[str, list[CallRecords]]:
+    by_task: defaultdict[str, list[CallRecords]] = defaultdict(list)
     for call in found:
-        task = call.decided.task
-        by_task[task] = (*by_task.get(task, ()), call)
+        by_task[call.decided.task].append(call)
     return by_task
 
 

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING
 
 import docker
 
+from sandbox_runtime.cli.doctor import asking
 from sandbox_runtime.cli.doctor.machine import is_held, kernel
+from sandbox_runtime.cli.tool import ENGINE
+from sandbox_runtime.sandbox import lock
 from sandbox_runtime.sandbox.plan import LABEL
+from sandbox_runtime.sandbox.walls import expected
 from tests.support.commands import Place, document, run
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
+
+    import pytest
+
+    from sandbox_runtime.sandbox.plan import ContainerPlan
+    from sandbox_runtime.sandbox.walls import Walls
 
 
 def by_subject(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -46,6 +55,26 @@ def test_it_leaves_no_container_behind(place: Place) -> None:
         assert engine.containers.list(all=True, filters={"label": f"{LABEL}=doctor"}) == []
     finally:
         engine.close()
+
+
+async def test_a_wall_that_does_not_stand_is_no_proof(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = lock.read(place.manifests / "images.lock.json").tools["small"].image
+
+    def more(plan: ContainerPlan) -> Walls:
+        return expected(plan).model_copy(update={"pids": plan.ceilings.pids + 1})
+
+    monkeypatch.setattr("sandbox_runtime.sandbox.container.expected", more)
+    proof = await asking.proven(ENGINE, [image])
+    assert (proof.image, proof.walls) == (image, None)
+    assert "pids" in (proof.trouble or "")
+
+
+async def test_the_first_image_that_is_there_is_tried(place: Place) -> None:
+    image = lock.read(place.manifests / "images.lock.json").tools["small"].image
+    proof = await asking.proven(ENGINE, [f"sha256:{'0' * 64}", image])
+    assert (proof.image, proof.outcome, proof.trouble) == (image, "OK", None)
 
 
 def test_people_read_a_line_a_finding_and_what_would_mend_it(place: Place, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sandbox_runtime.cli.doctor.of_machine import of_machine
 # Debian 12, Docker Engine 20.10, as `doctor --json` gave them; a time service added.
 WELL: dict[str, Any] = {
     "engine": {
+        "name": "Engine",
         "version": "20.10.24+dfsg1",
         "api": "1.41",
         "cgroup_version": "1",
@@ -84,6 +85,7 @@ def test_a_machine_that_is_well_has_nothing_to_mend() -> None:
     [
         (("engine.api", "1.40"), "engine", Level.WRONG, "20.10"),
         (("engine.security", ["name=rootless", "name=seccomp"]), "engine", Level.WARNING, "root"),
+        (("engine.name", "Podman Engine"), "engine", Level.WARNING, "Docker Engine"),
         (("engine.security", []), "seccomp, engine", Level.WRONG, "seccomp"),
         (("engine.runtimes", ["runsc"]), "runtimes", Level.WRONG, "daemon.json"),
         (("engine.storage", "vfs"), "storage", Level.WARNING, "overlay2"),

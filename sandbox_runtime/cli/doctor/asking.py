@@ -33,8 +33,13 @@ _BASE = "sandbox-broker/base:local"
 _PROGRAM = ("python3", "-I", "-S", "-c", 'import os; os.write(3, b\'{"result": "here"}\\n\')')
 
 
+class _Component(engines.Said):
+    name: str
+
+
 class _Version(engines.Said):
     version: str
+    components: tuple[_Component, ...] = ()
     api: str = Field(alias="ApiVersion")
 
 
@@ -59,6 +64,7 @@ async def described(socket: Path) -> Engine:
     version = engines.parsed(_Version, said)
     info = engines.parsed(_Info, await _ask(socket, "/info"))
     return Engine(
+        name=version.components[0].name if version.components else "Engine",
         version=version.version,
         api=version.api,
         cgroup_version=info.cgroup_version,

@@ -12,6 +12,8 @@ from sandbox_runtime.strict import Strict
 class Engine(Strict):
     """The container engine, as it describes itself."""
 
+    name: str
+    """`Engine`, or `Podman Engine`."""
     version: str
     api: str
     """The newest version of its API, `1.41`."""
