@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from sandbox_runtime.cli.tool import command
+from tests.support.commands import run
 from tests.support.tool_runs import TOOLS
 
 FIGURE = """
@@ -27,8 +26,8 @@ plt.title("Verspätung, délai")
 def attempt(tool: str, arguments: dict[str, Any], *options: str) -> dict[str, Any]:
     """Run one call in a container of its own; return what `tool try` says in JSON."""
     words = ["try", tool, json.dumps(arguments), "--json", "--manifests", str(TOOLS), *options]
-    said = CliRunner().invoke(command, words)
-    assert said.exit_code in {0, 1}, said.output
+    said = run("tool", *words)
+    assert said.returncode in {0, 1}, said.stderr
     return dict(json.loads(said.stdout))
 
 
@@ -46,6 +45,14 @@ def test_sql_query_reads_the_operators_file(database: Path) -> None:
     said = attempt("sql_query", query, "--data", f"flights={database}")
     assert said["result"]["outcome"] == "OK", said
     assert json.loads(said["result"]["result"])["rows"] == [["UA", 2.5], ["DL", None]]
+
+
+def test_rows_are_not_gathered_beyond_what_may_be_answered(database: Path) -> None:
+    """A thousand rows of 900 KiB each are more than the container's memory."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+    query = {"query": f"{numbers} SELECT hex(zeroblob(450000)) FROM n LIMIT 1000"}
+    said = attempt("sql_query", query, "--data", f"flights={database}")
+    assert said["result"]["error"]["code"] == "too_large", said
 
 
 def test_numpy_and_pandas_values_arrive_as_json() -> None:

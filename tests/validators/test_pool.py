@@ -58,9 +58,22 @@ def candidate(arguments: dict[str, Json], *attempts: tuple[Check, ...]) -> Candi
     )
 
 
+def children() -> set[int]:
+    listed = Path(f"/proc/self/task/{os.getpid()}/children")
+    return {int(pid) for pid in listed.read_text().split()}
+
+
+OTHERS: set[int] = set()
+"""Children of this process that other tests left to it."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def others() -> None:
+    OTHERS.update(children())
+
+
 def worker_pids() -> set[int]:
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    return {int(pid) for pid in children.read_text().split()}
+    return children() - OTHERS
 
 
 async def works(validators: Validators, check: Build) -> bool:
