@@ -49,9 +49,11 @@ def test_sql_query_reads_the_operators_file(database: Path) -> None:
 
 def test_rows_are_not_gathered_beyond_what_may_be_answered(database: Path) -> None:
     """A thousand rows of 900 KiB each are more than the container's memory."""
-    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
-    query = {"query": f"{numbers} SELECT hex(zeroblob(450000)) FROM n LIMIT 1000"}
-    said = attempt("sql_query", query, "--data", f"flights={database}")
+    query = """
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+        SELECT hex(zeroblob(450000)) FROM n LIMIT 1000
+    """
+    said = attempt("sql_query", {"query": query}, "--data", f"flights={database}")
     assert said["result"]["error"]["code"] == "too_large", said
 
 
