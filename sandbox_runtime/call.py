@@ -212,6 +212,25 @@ class CheckedResult(Strict):
     integrity: str = "untrusted"
 
 
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What a tool printed while it runs. Not cleaned."""
+
+    stream: str
+    """`stdout` or `stderr`."""
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far a tool says it is, as JSON. Neither read nor cleaned."""
+
+    text: bytes
+
+
+Utterance = Printed | Progressed
+
+
 class Closed(Strict):
     """The engine's word on a container that is gone. Made by `sandbox`."""
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Checked,
         Closed,
         ProposedCall,
+        Utterance,
         Verdict,
     )
     from sandbox_runtime.ledger import Ledger, Live, Ticket
@@ -70,8 +71,11 @@ class Container(Protocol):
         """The most it may run."""
         ...
 
-    async def answer(self) -> Answered:
-        """Run the container; cancelling kills it. Raises `SandboxUnavailable`: nothing ran."""
+    async def answer(self, hear: Callable[[Utterance], None]) -> Answered:
+        """Run the container; cancelling kills it. Raises `SandboxUnavailable`: nothing ran.
+
+        `hear` is told what the tool says meanwhile, and returns at once.
+        """
         ...
 
     async def closed(self) -> Closed:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sandbox_runtime.call import Answered
+    from sandbox_runtime.feed import Feed
     from sandbox_runtime.manifests.catalogue import Catalogue
     from sandbox_runtime.records import Body, Micros, Record
 
@@ -122,6 +123,8 @@ class Running:
 
     container: asyncio.Task[Answered]
     end: asyncio.Task[None]
+    feed: Feed
+    """What its tool says meanwhile."""
     detached: bool = False
     """Whether it runs on when who sent it hangs up."""
 

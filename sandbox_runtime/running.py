@@ -7,7 +7,7 @@ durable before anyone hears of it. Whatever happens in between, there is one out
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from sandbox_runtime import entries, policy
 from sandbox_runtime.call import Answered, CheckedResult, Outcome
 from sandbox_runtime.errors import Fault, SandboxUnavailable
+from sandbox_runtime.feed import Feed
 from sandbox_runtime.ledger import Running
 from sandbox_runtime.stopwatch import Stopwatch
 
@@ -42,6 +43,7 @@ class _Call:
     container: Container
     decided: CallDecided
     watch: Stopwatch
+    feed: Feed = field(default_factory=Feed)
 
     @property
     def id(self) -> str:
@@ -92,8 +94,9 @@ class Runs:
         )
         answering = asyncio.create_task(self._answer(call, decided.ticket))
         end = asyncio.create_task(self._run(call, answering))
-        live.running[call.id] = Running(container=answering, end=end)
+        live.running[call.id] = Running(container=answering, end=end, feed=call.feed)
         end.add_done_callback(lambda _: live.running.pop(call.id))
+        end.add_done_callback(lambda _: call.feed.end())
 
     async def join(self, running: Running, *, owner: bool) -> None:
         """Return when the call's end is durable.
@@ -135,7 +138,7 @@ class Runs:
         with call.watch.time("record"):
             await ticket.wait()
         with call.watch.time("container"):
-            return await call.container.answer()
+            return await call.container.answer(call.feed.hear)
 
     async def _run(self, call: _Call, answering: asyncio.Task[Answered]) -> None:
         try:

@@ -21,12 +21,13 @@ from sandbox_runtime.client.waiting import Waiting, ended
 from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceStub
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from sandbox_runtime.client.failures import BrokerError
     from sandbox_runtime.client.values import (
         CallEnd,
+        CallEvent,
         CallStatus,
         Json,
         Model,
@@ -99,6 +100,21 @@ class AsyncBroker:
                 await asyncio.sleep(patience.pause_after(_failure(error)))
             else:
                 return exchange.read(answer)
+
+    async def receive(
+        self, exchange: wire.Exchange[A], *, task_token: str, timeout: float | None
+    ) -> AsyncIterator[A]:
+        """Yield the answers to one request that has many. It is never sent again."""
+        method = getattr(self._stub, exchange.method)
+        metadata = sending.credentials(self._token, task_token)
+        answers = method(exchange.request, timeout=timeout, metadata=metadata)
+        try:
+            async for answer in answers:
+                yield exchange.read(answer)
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from error
+        finally:
+            answers.cancel()
 
 
 class AsyncTask:
@@ -194,6 +210,18 @@ class AsyncTask:
     async def get(self, call_id: str, *, timeout: float | None = None) -> CallStatus:
         """Return where a call stands."""
         return await self._send(wire.get_call(self.id, call_id), timeout)
+
+    async def watch(
+        self, call_id: str, *, timeout: float | None = None
+    ) -> AsyncIterator[CallEvent]:
+        """Yield what a call does, and last its end. Hanging up cancels nothing.
+
+        Raises `CallRefused` with `WATCHER_TOO_SLOW` where more was said meanwhile than is kept.
+        """
+        asked = wire.watch_call(self.id, call_id)
+        async for event in self._broker.receive(asked, task_token=self.token, timeout=timeout):
+            if event is not None:
+                yield event
 
     async def cancel(self, call_id: str, *, timeout: float | None = None) -> CallStatus:
         """Kill a call's container; return how it ended: CANCELLED, or as it had before."""

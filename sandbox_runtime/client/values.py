@@ -162,6 +162,41 @@ class CallStatus:
     refusal: RecordedRefusal | None
 
 
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A watched call runs."""
+
+    missed_bytes: int
+    """What its tool said and is no longer kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallProgress:
+    """How far the tool says it is, cleaned."""
+
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class CallLog:
+    """A piece of what the tool printed, cleaned."""
+
+    stream: str
+    """`stdout` or `stderr`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallWithheld:
+    """The tool said something that may not be shown."""
+
+    code: str
+
+
+CallEvent = CallStarted | CallProgress | CallLog | CallWithheld | CallEnd
+"""What a watched call does. Its end comes last."""
+
+
 @unique
 class TaskState(StrEnum):
     """Whether a task may act."""

@@ -18,8 +18,12 @@ from sandbox_runtime.client import standing
 from sandbox_runtime.client.values import (
     Artifact,
     CallEnd,
+    CallLog,
+    CallProgress,
+    CallStarted,
     CallState,
     CallStatus,
+    CallWithheld,
     Model,
     OpenedTask,
     Outcome,
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from sandbox_runtime.client.values import Json, Prompt, TaskStatus
+    from sandbox_runtime.client.values import CallEvent, Json, Prompt, TaskStatus
 
 A = TypeVar("A")
 
@@ -103,6 +107,12 @@ def get_call(task: str, call_id: str) -> Exchange[CallStatus]:
     """Ask where a call stands."""
     request = pb.GetCallRequest(task_id=task, call_id=call_id)
     return Exchange(method="GetCall", request=request, read=partial(_status, call_id=call_id))
+
+
+def watch_call(task: str, call_id: str) -> Exchange[CallEvent | None]:
+    """Ask what a call does; each answer is one event, None where this client does not know it."""
+    request = pb.WatchCallRequest(task_id=task, call_id=call_id)
+    return Exchange(method="WatchCall", request=request, read=_event, repeatable=False)
 
 
 def cancel_call(task: str, call_id: str) -> Exchange[CallStatus]:
@@ -240,6 +250,22 @@ def _status(answer: pb.GetCallResponse | pb.CancelCallResponse, *, call_id: str)
         if answer.HasField("refusal")
         else None,
     )
+
+
+def _event(answer: pb.WatchCallResponse) -> CallEvent | None:
+    match answer.WhichOneof("event"):
+        case "started":
+            return CallStarted(answer.started.missed_bytes)
+        case "progress_json":
+            return CallProgress(json.loads(answer.progress_json))
+        case "log":
+            return CallLog(answer.log.stream, answer.log.text)
+        case "withheld":
+            return CallWithheld(answer.withheld.code)
+        case "finished":
+            return end(answer.finished)
+        case _:
+            return None
 
 
 def _outcome(number: int) -> Outcome:

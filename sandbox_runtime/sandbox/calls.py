@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from sandbox_runtime.call import Answered, Closed, Outcome
+from sandbox_runtime.call import Answered, Closed, Outcome, Printed, Progressed
 from sandbox_runtime.errors import SandboxUnavailable
 from sandbox_runtime.sandbox.container import CallBytes
 from sandbox_runtime.sandbox.plan import ContainerPlan, Identity, engine_options, plan
+from sandbox_runtime.sandbox.streams import Log, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sandbox_runtime.call import Permitted
+    from sandbox_runtime.call import Permitted, Utterance
     from sandbox_runtime.manifests.catalogue import LoadedTool
     from sandbox_runtime.manifests.model import Tool
     from sandbox_runtime.sandbox.launcher import Finished, Launcher
@@ -98,6 +99,10 @@ class Sandbox:
             raise SandboxUnavailable(f"no source is set for the data {error}") from error
 
 
+def unheard(_: object) -> None:
+    """Take what a tool says that nobody listens to."""
+
+
 class PlannedCall:
     """One call's container, planned and not yet created."""
 
@@ -125,11 +130,11 @@ class PlannedCall:
         asked = orjson.dumps(engine_options(self.made), option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(asked).hexdigest()
 
-    async def answer(self) -> Answered:
+    async def answer(self, hear: Callable[[Utterance], None] = unheard) -> Answered:
         """Run the container; cancelling kills it. Raises `SandboxUnavailable`: nothing ran."""
         launcher = self._sandbox.launcher
         deadline = self._sandbox.monotonic() + launcher.patience + self.wall_ms / 1e3
-        done = await launcher.run(self.made, self._bytes, deadline=deadline, on_event=unheard)
+        done = await launcher.run(self.made, self._bytes, deadline=deadline, on_event=telling(hear))
         self._finished = done
         answer = done.answer.text if done.answered and done.answer else b""
         ending = _ending(done)
@@ -163,8 +168,27 @@ def _ending(done: Finished) -> Outcome:
     return Outcome.UNKNOWN if done.ending is Outcome.SANDBOX_UNAVAILABLE else done.ending
 
 
-def unheard(_: Event) -> None:
-    """Take what the tool says while it runs; there is nobody to tell yet."""
+def telling(hear: Callable[[Utterance], None]) -> Callable[[Event], None]:
+    """Return what passes on a tool's log and progress to `hear`, as they come."""
+
+    def tell(event: Event) -> None:
+        match event:
+            case Log():
+                hear(Printed(event.stream, event.text))
+            case Progress():
+                hear(Progressed(_printed(event.value)))
+            case _:
+                pass
+
+    return tell
+
+
+def _printed(value: Json) -> bytes:
+    """Return JSON, or nothing of a value too deep to be said."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return b""
 
 
 def facts(done: Finished) -> dict[str, Json]:

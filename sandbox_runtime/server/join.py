@@ -32,6 +32,7 @@ from sandbox_runtime.server.machine import beside
 from sandbox_runtime.server.rates import Buckets
 from sandbox_runtime.server.rpc import Core
 from sandbox_runtime.tending import Tending
+from sandbox_runtime.watching import Watching
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -111,6 +112,7 @@ def _core(settings: Settings, tree: Catalogue, ledger: Ledger, machine: Machine)
     return Core(
         broker=broker,
         tending=Tending(ledger),
+        watching=Watching(machine.validators, most=settings.calls.watchers),
         ledger=ledger,
         attempts=Attempts(ledger),
         subjects=Buckets(settings.rates.subject, time.monotonic),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +28,7 @@ from sandbox_runtime.v1 import broker_pb2 as pb
 from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceServicer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     import grpc.aio
     from google.protobuf.message import Message
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.server.identity import Door
     from sandbox_runtime.server.rates import Buckets
     from sandbox_runtime.tending import Tending
+    from sandbox_runtime.watching import Watching
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -54,6 +56,7 @@ class Core:
 
     broker: Broker
     tending: Tending
+    watching: Watching
     ledger: Ledger
     attempts: Attempts
     subjects: Buckets
@@ -77,22 +80,47 @@ def _edge(
 
     @functools.wraps(method)
     async def answer(self: BrokerRpc, request: Q, context: Context) -> A:
-        try:
-            return await method(self, request, self.admit(request, context))
-        except Refusal as refusal:
-            said = status.refusal(refusal)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Not this request's: something behind it was cancelled. Passed on, it would leave
-            # the caller waiting for ever (grpc/grpc#29248).
-            said = _incident(method.__name__, error)
-        except Exception as error:  # noqa: BLE001 - the one edge, see the module's law
-            said = _incident(method.__name__, error)
-        return await status.abort(context, said)
+        doing = functools.partial(method, self, request)
+        return await _guarded(method.__name__, lambda: doing(self.admit(request, context)), context)
 
     return answer
+
+
+def _stream_edge(
+    method: Callable[[BrokerRpc, Q, Asked], AsyncGenerator[Message, None]],
+) -> Callable[[BrokerRpc, Q, Context], Any]:
+    """Do the same for a method that answers again and again.
+
+    It becomes a coroutine that writes, which grpc takes for a stream and its stubs do not know.
+    """
+
+    @functools.wraps(method)
+    async def answer(self: BrokerRpc, request: Q, context: Context) -> None:
+        async def write() -> None:
+            async with aclosing(method(self, request, self.admit(request, context))) as answers:
+                async for each in answers:
+                    await context.write(each)
+
+        await _guarded(method.__name__, write, context)
+
+    return answer
+
+
+async def _guarded(method: str, doing: Callable[[], Awaitable[A]], context: Context) -> A:
+    try:
+        return await doing()
+    except Refusal as refusal:
+        said = status.refusal(refusal)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Not this request's: something behind it was cancelled. Passed on, it would leave
+        # the caller waiting for ever (grpc/grpc#29248).
+        said = _incident(method, error)
+    except Exception as error:  # noqa: BLE001 - the one edge, see the module's law
+        said = _incident(method, error)
+    return await status.abort(context, said)
 
 
 def _incident(method: str, error: BaseException) -> status_pb2.Status:
@@ -161,6 +189,22 @@ class BrokerRpc(BrokerServiceServicer):
         """Return where a call stands, once that is durable."""
         live = self._task(request.task_id, asked)
         return await self._standing(live, wire.call_id(request.call_id))
+
+    @_stream_edge
+    async def WatchCall(
+        self, request: pb.WatchCallRequest, asked: Asked
+    ) -> AsyncGenerator[pb.WatchCallResponse, None]:
+        """Tell what a call does, and its end."""
+        live = self._task(request.task_id, asked)
+        call_id = wire.call_id(request.call_id)
+        self._core.tasks.take(request.task_id)
+        await self._standing(live, call_id)
+        if (running := live.running.get(call_id)) is not None:
+            async with aclosing(self._core.watching.watch(running.feed)) as seen:
+                async for each in seen:
+                    yield wire.seen(each)
+            running.end.result()
+        yield pb.WatchCallResponse(finished=wire.end(self._core.broker.recorded(live, call_id)))
 
     @_edge
     async def CancelCall(

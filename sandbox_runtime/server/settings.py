@@ -121,6 +121,8 @@ class Calls(Strict):
 
     detached: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Of one task at a time, after who sent them was answered."""
+    watchers: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Of one call at a time."""
 
 
 class Evidence(Strict):

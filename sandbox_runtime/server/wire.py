@@ -20,6 +20,7 @@ from sandbox_runtime.destinations.contract import Objection
 from sandbox_runtime.errors import Reason, Refusal
 from sandbox_runtime.ledger import PromptPart
 from sandbox_runtime.v1 import broker_pb2 as pb
+from sandbox_runtime.watching import Advanced, Logged, Started, Withheld
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.call import Artifact, CheckedResult, Permitted
     from sandbox_runtime.records import Micros
     from sandbox_runtime.strict import Json
+    from sandbox_runtime.watching import Seen
 
 MAX_NAME: Final = 128
 MAX_CLAIM: Final = 256
@@ -179,6 +181,21 @@ def called(call: CallEnd | None) -> pb.CallToolResponse:
     if call is None:
         return pb.CallToolResponse(state=pb.CALL_STATE_RUNNING)
     return pb.CallToolResponse(state=pb.CALL_STATE_ENDED, end=end(call))
+
+
+def seen(event: Seen) -> pb.WatchCallResponse:
+    """Write one thing that happened to a call."""
+    match event:
+        case Started():
+            started = pb.WatchCallResponse.Started(missed_bytes=event.missed_bytes)
+            return pb.WatchCallResponse(started=started)
+        case Logged():
+            log = pb.WatchCallResponse.Log(stream=event.stream, text=event.text)
+            return pb.WatchCallResponse(log=log)
+        case Advanced():
+            return pb.WatchCallResponse(progress_json=json_text.canonical(event.value).decode())
+        case Withheld():
+            return pb.WatchCallResponse(withheld=pb.WatchCallResponse.Withheld(code=event.code))
 
 
 def refused(refusal: Refusal) -> pb.GetCallResponse:

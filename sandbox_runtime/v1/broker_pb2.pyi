@@ -1048,3 +1048,123 @@ class AddUserInputResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["record", b"record"]) -> None: ...
 
 Global___AddUserInputResponse: typing_extensions.TypeAlias = AddUserInputResponse
+
+@typing.final
+class WatchCallRequest(google.protobuf.message.Message):
+    """WatchCallRequest asks what a call does."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: builtins.int
+    CALL_ID_FIELD_NUMBER: builtins.int
+    task_id: builtins.str
+    """The task's id."""
+    call_id: builtins.str
+    """The call's id."""
+    def __init__(
+        self,
+        *,
+        task_id: builtins.str = ...,
+        call_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["call_id", b"call_id", "task_id", b"task_id"]) -> None: ...
+
+Global___WatchCallRequest: typing_extensions.TypeAlias = WatchCallRequest
+
+@typing.final
+class WatchCallResponse(google.protobuf.message.Message):
+    """WatchCallResponse is one thing that happened to a call. What its tool wrote has gone through the
+    destination `model_text`.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Started(google.protobuf.message.Message):
+        """Started says that the call runs; it comes first, unless the call has ended."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        MISSED_BYTES_FIELD_NUMBER: builtins.int
+        missed_bytes: builtins.int
+        """Bytes that the tool said and that are no longer kept."""
+        def __init__(
+            self,
+            *,
+            missed_bytes: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["missed_bytes", b"missed_bytes"]) -> None: ...
+
+    @typing.final
+    class Log(google.protobuf.message.Message):
+        """Log is a piece of what the tool printed."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        STREAM_FIELD_NUMBER: builtins.int
+        TEXT_FIELD_NUMBER: builtins.int
+        stream: builtins.str
+        """`stdout` or `stderr`."""
+        text: builtins.str
+        """The piece; it may end anywhere."""
+        def __init__(
+            self,
+            *,
+            stream: builtins.str = ...,
+            text: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["stream", b"stream", "text", b"text"]) -> None: ...
+
+    @typing.final
+    class Withheld(google.protobuf.message.Message):
+        """Withheld says that the tool said something that may not be shown."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        CODE_FIELD_NUMBER: builtins.int
+        code: builtins.str
+        """The code of its refusal."""
+        def __init__(
+            self,
+            *,
+            code: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["code", b"code"]) -> None: ...
+
+    STARTED_FIELD_NUMBER: builtins.int
+    PROGRESS_JSON_FIELD_NUMBER: builtins.int
+    LOG_FIELD_NUMBER: builtins.int
+    WITHHELD_FIELD_NUMBER: builtins.int
+    FINISHED_FIELD_NUMBER: builtins.int
+    progress_json: builtins.str
+    """JSON of how far the tool says it is."""
+    @property
+    def started(self) -> Global___WatchCallResponse.Started:
+        """The call runs."""
+
+    @property
+    def log(self) -> Global___WatchCallResponse.Log:
+        """The tool printed something."""
+
+    @property
+    def withheld(self) -> Global___WatchCallResponse.Withheld:
+        """Something stays behind."""
+
+    @property
+    def finished(self) -> Global___CallEnd:
+        """The call has ended; nothing follows."""
+
+    def __init__(
+        self,
+        *,
+        started: Global___WatchCallResponse.Started | None = ...,
+        progress_json: builtins.str = ...,
+        log: Global___WatchCallResponse.Log | None = ...,
+        withheld: Global___WatchCallResponse.Withheld | None = ...,
+        finished: Global___CallEnd | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["event", b"event", "finished", b"finished", "log", b"log", "progress_json", b"progress_json", "started", b"started", "withheld", b"withheld"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["event", b"event", "finished", b"finished", "log", b"log", "progress_json", b"progress_json", "started", b"started", "withheld", b"withheld"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["started", "progress_json", "log", "withheld", "finished"] | None: ...
+
+Global___WatchCallResponse: typing_extensions.TypeAlias = WatchCallResponse

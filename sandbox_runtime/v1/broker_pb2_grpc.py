@@ -70,6 +70,11 @@ class BrokerServiceStub(object):
                 request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetCallRequest.SerializeToString,
                 response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetCallResponse.FromString,
                 _registered_method=True)
+        self.WatchCall = channel.unary_stream(
+                '/sandbox_runtime.v1.BrokerService/WatchCall',
+                request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.WatchCallRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.WatchCallResponse.FromString,
+                _registered_method=True)
         self.CancelCall = channel.unary_unary(
                 '/sandbox_runtime.v1.BrokerService/CancelCall',
                 request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.CancelCallRequest.SerializeToString,
@@ -149,6 +154,15 @@ class BrokerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchCall(self, request, context):
+        """WatchCall tells what a call does while it runs, and its end last. Who joins late first gets what
+        the call said lately; who reads so slowly that something was lost meanwhile is cut off with
+        WATCHER_TOO_SLOW. Watching changes nothing, and hanging up cancels nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelCall(self, request, context):
         """CancelCall kills a call's container and returns the call's recorded end: OUTCOME_CANCELLED, or
         the end that it had reached before. Cancelling twice is no error. A call that is still being
@@ -214,6 +228,11 @@ def add_BrokerServiceServicer_to_server(servicer, server):
                     servicer.GetCall,
                     request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetCallRequest.FromString,
                     response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.GetCallResponse.SerializeToString,
+            ),
+            'WatchCall': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCall,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.WatchCallRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.WatchCallResponse.SerializeToString,
             ),
             'CancelCall': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelCall,
@@ -387,6 +406,33 @@ class BrokerService(object):
             '/sandbox_runtime.v1.BrokerService/GetCall',
             sandbox__runtime_dot_v1_dot_broker__pb2.GetCallRequest.SerializeToString,
             sandbox__runtime_dot_v1_dot_broker__pb2.GetCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sandbox_runtime.v1.BrokerService/WatchCall',
+            sandbox__runtime_dot_v1_dot_broker__pb2.WatchCallRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_broker__pb2.WatchCallResponse.FromString,
             options,
             channel_credentials,
             insecure,

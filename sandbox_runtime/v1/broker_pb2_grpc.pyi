@@ -107,6 +107,22 @@ _BrokerServiceGetCallType = typing_extensions.TypeVar(
     ],
 )
 
+_BrokerServiceWatchCallType = typing_extensions.TypeVar(
+    '_BrokerServiceWatchCallType',
+    grpc.UnaryStreamMultiCallable[
+        sandbox_runtime.v1.broker_pb2.WatchCallRequest,
+        sandbox_runtime.v1.broker_pb2.WatchCallResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        sandbox_runtime.v1.broker_pb2.WatchCallRequest,
+        sandbox_runtime.v1.broker_pb2.WatchCallResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        sandbox_runtime.v1.broker_pb2.WatchCallRequest,
+        sandbox_runtime.v1.broker_pb2.WatchCallResponse,
+    ],
+)
+
 _BrokerServiceCancelCallType = typing_extensions.TypeVar(
     '_BrokerServiceCancelCallType',
     grpc.UnaryUnaryMultiCallable[
@@ -187,7 +203,7 @@ _BrokerServiceCloseTaskType = typing_extensions.TypeVar(
     ],
 )
 
-class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServiceListToolsType, _BrokerServiceCheckCallType, _BrokerServiceCallToolType, _BrokerServiceGetCallType, _BrokerServiceCancelCallType, _BrokerServiceGetTaskType, _BrokerServiceExtendTaskType, _BrokerServiceAddUserInputType, _BrokerServiceCloseTaskType]):
+class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServiceListToolsType, _BrokerServiceCheckCallType, _BrokerServiceCallToolType, _BrokerServiceGetCallType, _BrokerServiceWatchCallType, _BrokerServiceCancelCallType, _BrokerServiceGetTaskType, _BrokerServiceExtendTaskType, _BrokerServiceAddUserInputType, _BrokerServiceCloseTaskType]):
     """BrokerService decides, runs and records the tool calls that a model proposes.
 
     Every method needs an authenticated caller: the peer credentials of a Unix socket, or
@@ -222,6 +238,10 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
         grpc.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.GetCallRequest,
             sandbox_runtime.v1.broker_pb2.GetCallResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            sandbox_runtime.v1.broker_pb2.WatchCallRequest,
+            sandbox_runtime.v1.broker_pb2.WatchCallResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CancelCallRequest,
@@ -267,6 +287,10 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
             sandbox_runtime.v1.broker_pb2.GetCallRequest,
             sandbox_runtime.v1.broker_pb2.GetCallResponse,
         ],
+        grpc.aio.UnaryStreamMultiCallable[
+            sandbox_runtime.v1.broker_pb2.WatchCallRequest,
+            sandbox_runtime.v1.broker_pb2.WatchCallResponse,
+        ],
         grpc.aio.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CancelCallRequest,
             sandbox_runtime.v1.broker_pb2.CancelCallResponse,
@@ -309,6 +333,12 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
     GetCall: _BrokerServiceGetCallType
     """GetCall returns the recorded end of an earlier call."""
 
+    WatchCall: _BrokerServiceWatchCallType
+    """WatchCall tells what a call does while it runs, and its end last. Who joins late first gets what
+    the call said lately; who reads so slowly that something was lost meanwhile is cut off with
+    WATCHER_TOO_SLOW. Watching changes nothing, and hanging up cancels nothing.
+    """
+
     CancelCall: _BrokerServiceCancelCallType
     """CancelCall kills a call's container and returns the call's recorded end: OUTCOME_CANCELLED, or
     the end that it had reached before. Cancelling twice is no error. A call that is still being
@@ -349,6 +379,10 @@ BrokerServiceAsyncStub: typing_extensions.TypeAlias = BrokerServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         sandbox_runtime.v1.broker_pb2.GetCallRequest,
         sandbox_runtime.v1.broker_pb2.GetCallResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        sandbox_runtime.v1.broker_pb2.WatchCallRequest,
+        sandbox_runtime.v1.broker_pb2.WatchCallResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         sandbox_runtime.v1.broker_pb2.CancelCallRequest,
@@ -430,6 +464,17 @@ class BrokerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[sandbox_runtime.v1.broker_pb2.GetCallResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.GetCallResponse]]:
         """GetCall returns the recorded end of an earlier call."""
+
+    @abc.abstractmethod
+    def WatchCall(
+        self,
+        request: sandbox_runtime.v1.broker_pb2.WatchCallRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[sandbox_runtime.v1.broker_pb2.WatchCallResponse], collections.abc.AsyncIterator[sandbox_runtime.v1.broker_pb2.WatchCallResponse]]:
+        """WatchCall tells what a call does while it runs, and its end last. Who joins late first gets what
+        the call said lately; who reads so slowly that something was lost meanwhile is cut off with
+        WATCHER_TOO_SLOW. Watching changes nothing, and hanging up cancels nothing.
+        """
 
     @abc.abstractmethod
     def CancelCall(

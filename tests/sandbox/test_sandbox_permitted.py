@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_runtime.call import ModelContext, Outcome, Permitted, ProposedCall
+from sandbox_runtime.call import (
+    ModelContext,
+    Outcome,
+    Permitted,
+    Printed,
+    Progressed,
+    ProposedCall,
+    Utterance,
+)
 from sandbox_runtime.deciding import Container as NeededContainer
 from sandbox_runtime.deciding import Sandbox as NeededSandbox
 from sandbox_runtime.errors import SandboxUnavailable
@@ -86,6 +94,19 @@ async def test_a_permitted_call_is_answered_unread(permit: Permit) -> None:
     closed = await container.closed()
     assert (closed.out_of_memory, closed.log) == (False, "heard\n")
     assert closed.facts["memory_peak_bytes"]
+
+
+async def test_what_a_tool_says_while_it_runs_is_heard_as_it_wrote_it(permit: Permit) -> None:
+    deep = b'{"progress": ' + b"[" * 500 + b"]" * 500 + b"}"
+    code = f"""
+print("half", flush=True); time.sleep(0.2)
+os.write(3, b'{{"progress": 0.5}}' + bytes([10]) + {deep!r} + bytes([10])); answer(1)
+"""
+    heard: list[Utterance] = []
+    sandbox, permitted = permit(code)
+    answered = await sandbox.plan(permitted, wall_ms=5000).answer(heard.append)
+    assert answered.answer == b'{"result": 1}'
+    assert heard == [Printed("stdout", b"half\n"), Progressed(b"0.5"), Progressed(b"")]
 
 
 async def test_a_tools_own_error_is_an_answer_to_be_read(permit: Permit) -> None:

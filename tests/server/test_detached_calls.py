@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 
     from tests.support.serving import Served
 
+AT_ONCE = timedelta(milliseconds=1)
 ADA = {"name": "Ada"}
 FRIEND = {"friend": "Ada"}
 
 
 @pytest.fixture
 async def held(tmp_path: Path) -> AsyncIterator[Served]:
-    async with served(tmp_path, Stage(sandbox=Scripted(held=True))) as broker:
+    async with served(tmp_path, Stage(sandbox=Scripted(held=True)), drain=AT_ONCE) as broker:
         yield broker
 
 

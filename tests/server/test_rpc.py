@@ -30,6 +30,7 @@ from sandbox_runtime.server.rpc import BrokerRpc, Core
 from sandbox_runtime.server.settings import Rates
 from sandbox_runtime.tending import Tending
 from sandbox_runtime.v1 import broker_pb2 as pb
+from sandbox_runtime.watching import Watching
 from tests.support.eventually import eventually
 from tests.support.manifests import propose
 from tests.support.pipeline import InProcess, Scripted, on_stage
@@ -460,6 +461,7 @@ async def test_a_call_that_is_decided_while_it_is_asked_for_is_not_told_of(tmp_p
         core = Core(
             broker=stage.broker,
             tending=Tending(stage.ledger),
+            watching=Watching(InProcess()),
             ledger=stage.ledger,
             attempts=attempts,
             subjects=fast,

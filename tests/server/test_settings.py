@@ -26,7 +26,7 @@ validators: {count: 2, time: 500ms, first_uid: 70000}
 rates:
   subject: {per_second: 10, burst: 20}
   task: {per_second: 0.5, burst: 1}
-calls: {detached: 2}
+calls: {detached: 2, watchers: 3}
 evidence: {reserve: 1Mi, headroom: 2Mi}
 strangers_every: 1s
 drain: 5s

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-    from sandbox_runtime.call import Candidate, Check, Permitted, Verdict
+    from sandbox_runtime.call import Candidate, Check, Permitted, Utterance, Verdict
     from sandbox_runtime.deciding import Validators
     from sandbox_runtime.errors import EvidenceUnavailable
     from sandbox_runtime.strict import Json
@@ -56,9 +56,11 @@ class ScriptedContainer:
     plan_digest: str = "sha256:" + "1" * 64
     started: bool = False
     killed: bool = False
+    say: Callable[[Utterance], None] = lambda _: None
+    """Tells what the tool says while it runs."""
 
-    async def answer(self) -> Answered:
-        self.started = True
+    async def answer(self, hear: Callable[[Utterance], None]) -> Answered:
+        self.started, self.say = True, hear
         try:
             await self.let_go.wait()
         except asyncio.CancelledError:
