@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from sandbox_runtime.call import Outcome
-from sandbox_runtime.destinations.json_text import canonical
+from sandbox_runtime.destinations.json_text import MAX_SAFE_INTEGER, canonical
 from sandbox_runtime.errors import Reason
 from sandbox_runtime.strict import Json, Strict
 
@@ -103,6 +103,35 @@ class TaskInput(_Record):
     subject: str
     prompt: tuple[Literal["typed", "attached"], ...]
     body: Body
+
+
+Claimed = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:/@+-]{0,128}$")]
+"""A name that a caller claims. A name and never a text: it stands in the log's leaf."""
+Count = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)]
+
+
+class ModelClaim(Strict):
+    """One request to a model, as its caller tells it."""
+
+    provider: Claimed
+    model: Claimed
+    version: Claimed
+    input_tokens: Count
+    output_tokens: Count
+    latency_ms: Annotated[float, Field(ge=0, le=1e12)]
+    finish_reason: Claimed
+    prompt_digest: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
+    validation: Literal["unspecified", "accepted", "rejected"]
+    """Whether its answer was of the shape that was asked for."""
+
+
+class ModelCalled(_Record):
+    """A model was called, says the caller. Nobody else saw it."""
+
+    kind: Literal["model.call"] = "model.call"
+    task: str
+    subject: str
+    claimed: ModelClaim
 
 
 class CheckTrace(Strict):
@@ -208,6 +237,7 @@ Record = Annotated[
     | TaskClosed
     | TaskExtended
     | TaskInput
+    | ModelCalled
     | CallDecided
     | CallIntent
     | CallOutcome

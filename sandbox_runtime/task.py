@@ -15,6 +15,7 @@ from sandbox_runtime.records import (
     CallDecided,
     CallIntent,
     CallOutcome,
+    ModelCalled,
     RefusalsSpent,
     TaskClosed,
     TaskExtended,
@@ -85,6 +86,8 @@ class TaskState:
     closed_at: Micros | None = None
     inputs: tuple[Body, ...] = ()
     """What its opener added to the prompt."""
+    model_calls: int = 0
+    """Requests to models that were claimed."""
     calls: Mapping[str, CallEntry] = field(default_factory=dict)
     spent: Mapping[str, int] = field(default_factory=dict)
     """Started calls by grant."""
@@ -156,13 +159,15 @@ def evolve(state: TaskState, record: Record, sequence: int) -> TaskState:
             return _ended(state, record, sequence)
         case RefusalsSpent():
             return replace(state, muted=True)
-        case TaskClosed() | TaskExtended() | TaskInput():
+        case TaskClosed() | TaskExtended() | TaskInput() | ModelCalled():
             return _tended(state, record)
         case _:
             return state
 
 
-def _tended(state: TaskState, record: TaskClosed | TaskExtended | TaskInput) -> TaskState:
+def _tended(
+    state: TaskState, record: TaskClosed | TaskExtended | TaskInput | ModelCalled
+) -> TaskState:
     match record:
         case TaskClosed():
             return replace(state, closed=True, closed_at=record.at)
@@ -170,6 +175,8 @@ def _tended(state: TaskState, record: TaskClosed | TaskExtended | TaskInput) -> 
             return replace(state, expires_at=max(state.expires_at, record.expires_at))
         case TaskInput():
             return replace(state, inputs=(*state.inputs, record.body))
+        case ModelCalled():
+            return replace(state, model_calls=state.model_calls + 1)
 
 
 def _decided(state: TaskState, record: CallDecided) -> TaskState:

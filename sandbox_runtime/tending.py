@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from sandbox_runtime import policy
 from sandbox_runtime.ledger import Said
-from sandbox_runtime.records import TaskExtended, TaskInput
+from sandbox_runtime.records import ModelCalled, TaskExtended, TaskInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
     from sandbox_runtime.ledger import Ledger, Live, PromptPart
-    from sandbox_runtime.records import Micros
+    from sandbox_runtime.records import Micros, ModelClaim
 
 
 class Tending:
-    """Lets tasks live longer and takes what their users add."""
+    """Lets tasks live longer, takes what their users add and what their agents claim."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -54,5 +54,14 @@ class Tending:
             body=body.ref,
         )
         ticket = self._ledger.append(live, [record], [body])
+        await ticket.wait()
+        return ticket.sequence
+
+    async def claim(self, live: Live, subject: str, claimed: ModelClaim) -> int:
+        """Record a call of a model, as claimed; return its record's sequence. Raises `Refusal`."""
+        now, state = self._ledger.now(), live.task.state
+        policy.claims(live.task, now)
+        record = ModelCalled(at=now, task=state.id, subject=subject, claimed=claimed)
+        ticket = self._ledger.append(live, [record])
         await ticket.wait()
         return ticket.sequence

@@ -83,7 +83,7 @@ class _Story:
             case records.TaskClosed():
                 self._expect(record.task in self._open, "the task is not open")
                 self._open.discard(record.task)
-            case records.TaskExtended() | records.TaskInput():
+            case records.TaskExtended() | records.TaskInput() | records.ModelCalled():
                 self._expect(record.task in self._open, "the task is not open")
             case records.CallDecided():
                 self._decide(record)

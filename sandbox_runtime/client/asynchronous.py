@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         CallStatus,
         Json,
         Model,
+        ModelCall,
         Permission,
         Prompt,
         TaskStatus,
@@ -245,6 +246,10 @@ class AsyncTask:
         Only who opened the task may. It is sent once: after `BrokerUnavailable` nobody knows.
         """
         return await self._send(wire.add_user_input(self.id, prompt), timeout)
+
+    async def record_model_call(self, call: ModelCall, *, timeout: float | None = None) -> int:
+        """Record that a model was called, as claimed; return the record's number in the log."""
+        return await self._send(wire.record_model_call(self.id, call), timeout)
 
     async def close(self, *, timeout: float | None = None) -> int:
         """End the task and return how many calls that cancelled. Doing it twice is fine."""

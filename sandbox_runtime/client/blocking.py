@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         CallStatus,
         Json,
         Model,
+        ModelCall,
         Permission,
         Prompt,
         TaskStatus,
@@ -239,6 +240,10 @@ class Task:
         Only who opened the task may. It is sent once: after `BrokerUnavailable` nobody knows.
         """
         return self._send(wire.add_user_input(self.id, prompt), timeout)
+
+    def record_model_call(self, call: ModelCall, *, timeout: float | None = None) -> int:
+        """Record that a model was called, as claimed; return the record's number in the log."""
+        return self._send(wire.record_model_call(self.id, call), timeout)
 
     def close(self, *, timeout: float | None = None) -> int:
         """End the task and return how many calls that cancelled. Doing it twice is fine."""

@@ -197,6 +197,23 @@ CallEvent = CallStarted | CallProgress | CallLog | CallWithheld | CallEnd
 """What a watched call does. Its end comes last."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """One request to a model, to be recorded as claimed. Its texts are names."""
+
+    provider: str
+    model: str
+    version: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latency: timedelta | None = None
+    finish_reason: str = ""
+    prompt_digest: str = ""
+    """`sha256:` and 64 hexadecimal digits."""
+    accepted: bool | None = None
+    """Whether its answer was of the shape that was asked for; None: nobody looked."""
+
+
 @unique
 class TaskState(StrEnum):
     """Whether a task may act."""

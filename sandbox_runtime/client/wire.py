@@ -40,13 +40,20 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from sandbox_runtime.client.values import CallEvent, Json, Prompt, TaskStatus
+    from sandbox_runtime.client.values import CallEvent, Json, ModelCall, Prompt, TaskStatus
 
 A = TypeVar("A")
 
 _SOURCES = {
     "typed": pb.PromptPart.SOURCE_TYPED,
     "attached": pb.PromptPart.SOURCE_ATTACHED,
+}
+
+
+_VALIDATIONS = {
+    None: pb.VALIDATION_UNSPECIFIED,
+    True: pb.VALIDATION_ACCEPTED,
+    False: pb.VALIDATION_REJECTED,
 }
 
 
@@ -143,6 +150,30 @@ def add_user_input(task: str, prompt: Sequence[Prompt]) -> Exchange[int]:
     request = pb.AddUserInputRequest(task_id=task, prompt=_prompt(prompt))
     return Exchange(
         method="AddUserInput", request=request, read=lambda answer: answer.record, repeatable=False
+    )
+
+
+def record_model_call(task: str, call: ModelCall) -> Exchange[int]:
+    """Claim that a model was called; the answer is the record's number in the log."""
+    request = pb.RecordModelCallRequest(
+        task_id=task,
+        call=pb.ModelCall(
+            provider=call.provider,
+            model=call.model,
+            version=call.version,
+            input_tokens=call.input_tokens,
+            output_tokens=call.output_tokens,
+            latency=_duration(call.latency),
+            finish_reason=call.finish_reason,
+            prompt_digest=call.prompt_digest,
+            validation=_VALIDATIONS[call.accepted],
+        ),
+    )
+    return Exchange(
+        method="RecordModelCall",
+        request=request,
+        read=lambda answer: answer.record,
+        repeatable=False,
     )
 
 

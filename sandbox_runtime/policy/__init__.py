@@ -8,7 +8,7 @@ from sandbox_runtime.policy.admit import admit
 from sandbox_runtime.policy.answer import Invalid, ToolAnswer, answer_checks, read_answer
 from sandbox_runtime.policy.decide import Turn, decide, may_run, spent, tried, wall_time_left
 from sandbox_runtime.policy.match import match
-from sandbox_runtime.policy.opener import extended, hears
+from sandbox_runtime.policy.opener import claims, extended, hears
 from sandbox_runtime.policy.release import bytes_left, release
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "admit",
     "answer_checks",
     "bytes_left",
+    "claims",
     "decide",
     "extended",
     "hears",

@@ -1,8 +1,8 @@
-"""What may the opener of a task still do to it, and nobody else?
+"""What may be told to an open task beside its calls, and by whom?
 
-Law: the opener is the subject that the transport authenticated when the task was opened. The
-task's token, which an agent holds, is not enough: it could make its task live on, or pass off
-its own words as its user's.
+Law: what lets it live on or joins its prompt comes from its opener alone: the subject that the
+transport authenticated when the task was opened. The task's token, which an agent holds, is not
+enough: it could make its task live on, or pass off its own words as its user's.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ MAX_INPUTS = 256
 """Additions to one task's prompt."""
 MAX_INPUT_BYTES = 8 << 20
 """Of all of them together."""
+
+MAX_MODEL_CALLS = 10_000
+"""Calls of models that one task may claim."""
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -50,6 +53,17 @@ def hears(task: OpenTask, subject: str, size: int, now: Micros) -> None:
         )
 
 
+def claims(task: OpenTask, now: Micros) -> None:
+    """Raise `Refusal` where the task may not claim one more call of a model. Anyone of it may."""
+    _expect_alive(task, now)
+    if task.state.model_calls >= MAX_MODEL_CALLS:
+        raise Refusal(
+            f"the task has recorded its {MAX_MODEL_CALLS} calls of models",
+            reason=Reason.BUDGET_SPENT,
+            hint="open a new task",
+        )
+
+
 def _admit(task: OpenTask, subject: str, now: Micros) -> None:
     if subject != task.state.subject:
         raise Refusal(
@@ -57,5 +71,9 @@ def _admit(task: OpenTask, subject: str, now: Micros) -> None:
             reason=Reason.OPENER_NOT_ALLOWED,
             hint="the task's token alone is not enough",
         )
+    _expect_alive(task, now)
+
+
+def _expect_alive(task: OpenTask, now: Micros) -> None:
     if (dead := lives(task, now)) is not None:
         raise Refusal(dead.problem, reason=dead.reason, hint=dead.hint)

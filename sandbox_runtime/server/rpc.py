@@ -253,6 +253,17 @@ class BrokerRpc(BrokerServiceServicer):
         return pb.AddUserInputResponse(record=record)
 
     @_edge
+    async def RecordModelCall(
+        self, request: pb.RecordModelCallRequest, asked: Asked
+    ) -> pb.RecordModelCallResponse:
+        """Record what the caller claims of a model."""
+        live = self._task(request.task_id, asked)
+        claimed = wire.claimed(request.call)
+        self._core.tasks.take(request.task_id)
+        record = await self._core.tending.claim(live, asked.subject, claimed)
+        return pb.RecordModelCallResponse(record=record)
+
+    @_edge
     async def CloseTask(self, request: pb.CloseTaskRequest, asked: Asked) -> pb.CloseTaskResponse:
         """End the task and what runs of it."""
         live = self._task(request.task_id, asked)

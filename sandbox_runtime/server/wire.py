@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import ValidationError
 
 from sandbox_runtime.call import ModelContext, ProposedCall
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Objection
 from sandbox_runtime.errors import Reason, Refusal
 from sandbox_runtime.ledger import PromptPart
+from sandbox_runtime.records import ModelClaim
 from sandbox_runtime.v1 import broker_pb2 as pb
 from sandbox_runtime.watching import Advanced, Logged, Started, Withheld
 
@@ -46,6 +48,13 @@ _CALL_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SOURCES: Final[Mapping[int, Literal["typed", "attached"]]] = {
     pb.PromptPart.SOURCE_TYPED: "typed",
     pb.PromptPart.SOURCE_ATTACHED: "attached",
+}
+
+
+_VALIDATIONS: Final[Mapping[int, Literal["unspecified", "accepted", "rejected"]]] = {
+    pb.VALIDATION_UNSPECIFIED: "unspecified",
+    pb.VALIDATION_ACCEPTED: "accepted",
+    pb.VALIDATION_REJECTED: "rejected",
 }
 
 
@@ -137,6 +146,27 @@ def added(request: pb.AddUserInputRequest) -> tuple[PromptPart, ...]:
     if not request.prompt:
         raise _invalid("`prompt` has no part")
     return prompt(request)
+
+
+def claimed(call: pb.ModelCall) -> ModelClaim:
+    """Return what the caller says of a model's call."""
+    try:
+        return ModelClaim(
+            provider=call.provider,
+            model=call.model,
+            version=call.version,
+            input_tokens=call.input_tokens,
+            output_tokens=call.output_tokens,
+            latency_ms=call.latency.ToTimedelta() / timedelta(milliseconds=1),
+            finish_reason=call.finish_reason,
+            prompt_digest=call.prompt_digest,
+            validation=_VALIDATIONS[call.validation],
+        )
+    except ValidationError as error:
+        where = error.errors(include_input=False)[0]["loc"][0]
+        raise _invalid(f"`{where}` of the model's call is not what it may be") from error
+    except (KeyError, ValueError, OverflowError) as error:
+        raise _invalid("the model's call has a value of no known kind") from error
 
 
 def time(at: Micros) -> Timestamp:

@@ -143,6 +143,30 @@ TASK_STATE_CLOSED: TaskState.ValueType  # 3
 """It was closed."""
 Global___TaskState: typing_extensions.TypeAlias = TaskState
 
+class _Validation:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ValidationEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Validation.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    VALIDATION_UNSPECIFIED: _Validation.ValueType  # 0
+    """Nobody looked."""
+    VALIDATION_ACCEPTED: _Validation.ValueType  # 1
+    """It was."""
+    VALIDATION_REJECTED: _Validation.ValueType  # 2
+    """It was not."""
+
+class Validation(_Validation, metaclass=_ValidationEnumTypeWrapper):
+    """Validation says whether a model's answer was of the shape that was asked for."""
+
+VALIDATION_UNSPECIFIED: Validation.ValueType  # 0
+"""Nobody looked."""
+VALIDATION_ACCEPTED: Validation.ValueType  # 1
+"""It was."""
+VALIDATION_REJECTED: Validation.ValueType  # 2
+"""It was not."""
+Global___Validation: typing_extensions.TypeAlias = Validation
+
 @typing.final
 class PromptPart(google.protobuf.message.Message):
     """PromptPart is a piece of what the task was asked to do."""
@@ -1168,3 +1192,101 @@ class WatchCallResponse(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["started", "progress_json", "log", "withheld", "finished"] | None: ...
 
 Global___WatchCallResponse: typing_extensions.TypeAlias = WatchCallResponse
+
+@typing.final
+class ModelCall(google.protobuf.message.Message):
+    """ModelCall is one request to a model, as claimed. Its texts are names: letters, digits and
+    `._:/@+-`, at most 128.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: builtins.int
+    LATENCY_FIELD_NUMBER: builtins.int
+    FINISH_REASON_FIELD_NUMBER: builtins.int
+    PROMPT_DIGEST_FIELD_NUMBER: builtins.int
+    VALIDATION_FIELD_NUMBER: builtins.int
+    provider: builtins.str
+    """Who serves the model."""
+    model: builtins.str
+    """The model."""
+    version: builtins.str
+    """Its version."""
+    input_tokens: builtins.int
+    """Tokens read."""
+    output_tokens: builtins.int
+    """Tokens written."""
+    finish_reason: builtins.str
+    """Why the model stopped."""
+    prompt_digest: builtins.str
+    """Digest of what it read: `sha256:` and 64 hexadecimal digits, or nothing."""
+    validation: Global___Validation.ValueType
+    """Whether its answer was of the shape that was asked for."""
+    @property
+    def latency(self) -> google.protobuf.duration_pb2.Duration:
+        """From the request to the whole answer."""
+
+    def __init__(
+        self,
+        *,
+        provider: builtins.str = ...,
+        model: builtins.str = ...,
+        version: builtins.str = ...,
+        input_tokens: builtins.int = ...,
+        output_tokens: builtins.int = ...,
+        latency: google.protobuf.duration_pb2.Duration | None = ...,
+        finish_reason: builtins.str = ...,
+        prompt_digest: builtins.str = ...,
+        validation: Global___Validation.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["latency", b"latency"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["finish_reason", b"finish_reason", "input_tokens", b"input_tokens", "latency", b"latency", "model", b"model", "output_tokens", b"output_tokens", "prompt_digest", b"prompt_digest", "provider", b"provider", "validation", b"validation", "version", b"version"]) -> None: ...
+
+Global___ModelCall: typing_extensions.TypeAlias = ModelCall
+
+@typing.final
+class RecordModelCallRequest(google.protobuf.message.Message):
+    """RecordModelCallRequest claims that a model was called."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: builtins.int
+    CALL_FIELD_NUMBER: builtins.int
+    task_id: builtins.str
+    """The task's id."""
+    @property
+    def call(self) -> Global___ModelCall:
+        """The call of the model."""
+
+    def __init__(
+        self,
+        *,
+        task_id: builtins.str = ...,
+        call: Global___ModelCall | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["call", b"call"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["call", b"call", "task_id", b"task_id"]) -> None: ...
+
+Global___RecordModelCallRequest: typing_extensions.TypeAlias = RecordModelCallRequest
+
+@typing.final
+class RecordModelCallResponse(google.protobuf.message.Message):
+    """RecordModelCallResponse says that the claim is recorded."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RECORD_FIELD_NUMBER: builtins.int
+    record: builtins.int
+    """Sequence number of its record in the log."""
+    def __init__(
+        self,
+        *,
+        record: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["record", b"record"]) -> None: ...
+
+Global___RecordModelCallResponse: typing_extensions.TypeAlias = RecordModelCallResponse

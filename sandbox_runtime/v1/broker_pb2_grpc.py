@@ -95,6 +95,11 @@ class BrokerServiceStub(object):
                 request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputRequest.SerializeToString,
                 response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputResponse.FromString,
                 _registered_method=True)
+        self.RecordModelCall = channel.unary_unary(
+                '/sandbox_runtime.v1.BrokerService/RecordModelCall',
+                request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallResponse.FromString,
+                _registered_method=True)
         self.CloseTask = channel.unary_unary(
                 '/sandbox_runtime.v1.BrokerService/CloseTask',
                 request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.CloseTaskRequest.SerializeToString,
@@ -193,6 +198,14 @@ class BrokerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordModelCall(self, request, context):
+        """RecordModelCall records that a model was called, with or without a tool in mind. All of it is
+        the caller's claim and is recorded as such; it decides nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseTask(self, request, context):
         """CloseTask ends the task: calls in flight are cancelled, later ones refused. Closing twice
         is no error.
@@ -253,6 +266,11 @@ def add_BrokerServiceServicer_to_server(servicer, server):
                     servicer.AddUserInput,
                     request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputRequest.FromString,
                     response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputResponse.SerializeToString,
+            ),
+            'RecordModelCall': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordModelCall,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallResponse.SerializeToString,
             ),
             'CloseTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseTask,
@@ -541,6 +559,33 @@ class BrokerService(object):
             '/sandbox_runtime.v1.BrokerService/AddUserInput',
             sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputRequest.SerializeToString,
             sandbox__runtime_dot_v1_dot_broker__pb2.AddUserInputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordModelCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandbox_runtime.v1.BrokerService/RecordModelCall',
+            sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -187,6 +187,22 @@ _BrokerServiceAddUserInputType = typing_extensions.TypeVar(
     ],
 )
 
+_BrokerServiceRecordModelCallType = typing_extensions.TypeVar(
+    '_BrokerServiceRecordModelCallType',
+    grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.RecordModelCallRequest,
+        sandbox_runtime.v1.broker_pb2.RecordModelCallResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.RecordModelCallRequest,
+        sandbox_runtime.v1.broker_pb2.RecordModelCallResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.RecordModelCallRequest,
+        sandbox_runtime.v1.broker_pb2.RecordModelCallResponse,
+    ],
+)
+
 _BrokerServiceCloseTaskType = typing_extensions.TypeVar(
     '_BrokerServiceCloseTaskType',
     grpc.UnaryUnaryMultiCallable[
@@ -203,7 +219,7 @@ _BrokerServiceCloseTaskType = typing_extensions.TypeVar(
     ],
 )
 
-class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServiceListToolsType, _BrokerServiceCheckCallType, _BrokerServiceCallToolType, _BrokerServiceGetCallType, _BrokerServiceWatchCallType, _BrokerServiceCancelCallType, _BrokerServiceGetTaskType, _BrokerServiceExtendTaskType, _BrokerServiceAddUserInputType, _BrokerServiceCloseTaskType]):
+class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServiceListToolsType, _BrokerServiceCheckCallType, _BrokerServiceCallToolType, _BrokerServiceGetCallType, _BrokerServiceWatchCallType, _BrokerServiceCancelCallType, _BrokerServiceGetTaskType, _BrokerServiceExtendTaskType, _BrokerServiceAddUserInputType, _BrokerServiceRecordModelCallType, _BrokerServiceCloseTaskType]):
     """BrokerService decides, runs and records the tool calls that a model proposes.
 
     Every method needs an authenticated caller: the peer credentials of a Unix socket, or
@@ -260,6 +276,10 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
             sandbox_runtime.v1.broker_pb2.AddUserInputResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.RecordModelCallRequest,
+            sandbox_runtime.v1.broker_pb2.RecordModelCallResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
             sandbox_runtime.v1.broker_pb2.CloseTaskResponse,
         ],
@@ -308,6 +328,10 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
             sandbox_runtime.v1.broker_pb2.AddUserInputResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.RecordModelCallRequest,
+            sandbox_runtime.v1.broker_pb2.RecordModelCallResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
             sandbox_runtime.v1.broker_pb2.CloseTaskResponse,
         ],
@@ -354,6 +378,11 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
     AddUserInput: _BrokerServiceAddUserInputType
     """AddUserInput adds to what the task was asked to do. Only its opener may."""
 
+    RecordModelCall: _BrokerServiceRecordModelCallType
+    """RecordModelCall records that a model was called, with or without a tool in mind. All of it is
+    the caller's claim and is recorded as such; it decides nothing.
+    """
+
     CloseTask: _BrokerServiceCloseTaskType
     """CloseTask ends the task: calls in flight are cancelled, later ones refused. Closing twice
     is no error.
@@ -399,6 +428,10 @@ BrokerServiceAsyncStub: typing_extensions.TypeAlias = BrokerServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         sandbox_runtime.v1.broker_pb2.AddUserInputRequest,
         sandbox_runtime.v1.broker_pb2.AddUserInputResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.RecordModelCallRequest,
+        sandbox_runtime.v1.broker_pb2.RecordModelCallResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
@@ -510,6 +543,16 @@ class BrokerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[sandbox_runtime.v1.broker_pb2.AddUserInputResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.AddUserInputResponse]]:
         """AddUserInput adds to what the task was asked to do. Only its opener may."""
+
+    @abc.abstractmethod
+    def RecordModelCall(
+        self,
+        request: sandbox_runtime.v1.broker_pb2.RecordModelCallRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_runtime.v1.broker_pb2.RecordModelCallResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.RecordModelCallResponse]]:
+        """RecordModelCall records that a model was called, with or without a tool in mind. All of it is
+        the caller's claim and is recorded as such; it decides nothing.
+        """
 
     @abc.abstractmethod
     def CloseTask(
