@@ -15,8 +15,10 @@ class Places:
     """The files and directories that set-up reads and writes."""
 
     checkout: Path
-    machine: Path = Path("/var/lib/sandbox-broker")
-    """What outlives the checkout: the engine's configuration, and what we installed."""
+    machine: Path = Path("/var/lib/sandbox-broker-setup")
+    """What outlives the checkout: the engine's configuration, and what we installed.
+
+    Not the broker's own state directory, which nobody else may enter."""
 
     @property
     def build(self) -> Path:

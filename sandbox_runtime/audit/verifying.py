@@ -32,12 +32,16 @@ if TYPE_CHECKING:
     from sandbox_runtime.records import Record
 
 
-def verify(state: Path) -> Report:
+def verify(state: Path, *, sealed: bool = False) -> Report:
     """Return what was walked of the log under `state`, up to the first problem.
 
-    Raises `EvidenceUnavailable` and `KeysRefused` where it cannot be read at all.
+    `sealed` leaves step 2 out, for whoever has the log and not its keys: then no body was
+    compared with what its record committed to, and the report's `opened` is 0.
+
+    Raises `EvidenceUnavailable`, and without `sealed` `KeysRefused`, where it cannot be read.
     """
-    report = verify_bytes(layout.log_directory(state), bodies=layout.bodies(state), named=_named)
+    bodies = None if sealed else layout.bodies(state)
+    report = verify_bytes(layout.log_directory(state), bodies=bodies, named=_named)
     if report.problem is None:
         report.problem = _first_untruth(state)
     return report

@@ -16,7 +16,7 @@ from sandbox_runtime.audit.reading import body
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.call import CheckedResult, Closed
 from sandbox_runtime.cli.options import speaks, state_option
-from sandbox_runtime.cli.output import FAILED, Failure, Output
+from sandbox_runtime.cli.output import FAILED, FAULT, Failure, Output
 from sandbox_runtime.cli.reading import found, log_under, parsed
 from sandbox_runtime.cli.rows import HEAD, plain, row
 from sandbox_runtime.cli.wishes import clock, record_wishes
@@ -100,17 +100,24 @@ def show(output: Output, state: Path, sequence: int) -> None:
 
 @command.command("verify")
 @state_option
+@click.option("--sealed", is_flag=True, help="Without the keys: leave the bodies closed.")
 @speaks
-def verify_(output: Output, state: Path) -> None:
+def verify_(output: Output, state: Path, sealed: bool) -> None:  # noqa: FBT001 - click's way
     """Verify every byte, every body and the order of events."""
     log_under(state)
-    report = verify(state)
+    try:
+        report = verify(state, sealed=sealed)
+    except KeysRefused as refused:
+        mend = "run this where the keys are, or verify what needs none with --sealed"
+        raise Failure(str(refused), mend, FAULT) from refused
     if report.problem is not None:
         raise _damaged(report, report.problem)
-    output.result({"verified": True, **_walked(report)})
+    output.result({"verified": True, "sealed": sealed, **_walked(report)})
+    bodies = f"{report.opened} bodies ({report.erased} more are erased)"
     output.line(
-        f"[bold green]verified[/]: {report.records} records, {report.opened} bodies"
-        f" ({report.erased} more are erased), {report.bytes} bytes in {report.segments} segments"
+        f"[bold green]verified[/]: {report.records} records,"
+        f" {'no body opened' if sealed else bodies},"
+        f" {report.bytes} bytes in {report.segments} segments"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import unicodedata
 from typing import TYPE_CHECKING
@@ -107,6 +108,24 @@ def test_a_whole_log_verifies_beside_the_running_broker(place: Place, task: str)
     assert (code, said["verified"]) == (0, True)
     _, listed = document("log", "list", "--state", place.state, "--task", task)
     assert said["records"] > len(listed["records"])
+
+
+def test_without_the_keys_the_log_verifies_only_when_told_to_leave_its_bodies_closed(
+    task: str, copied: Path
+) -> None:
+    assert task
+    shutil.rmtree(copied / "keys")
+    refused = run("log", "verify", "--state", copied)
+    assert refused.returncode == 3
+    assert "--sealed" in refused.stderr
+    ended = run("log", "verify", "--sealed", "--state", copied)
+    assert ended.returncode == 0
+    assert "no body opened" in ended.stdout
+    (segment,) = (copied / "log/log").iterdir()
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 1
+    segment.write_bytes(content)
+    assert run("log", "verify", "--sealed", "--state", copied).returncode == 1
 
 
 def test_a_changed_byte_is_found_and_its_place_named(task: str, copied: Path) -> None:
