@@ -67,3 +67,10 @@ def test_what_is_refused_never_reaches_a_container(shown: dict[str, Any]) -> Non
 
 def test_the_chart_is_there(shown: dict[str, Any]) -> None:
     assert Path(shown["chart"]).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_a_wrong_manifest_is_told_and_restarts_lose_nothing(shown: dict[str, Any]) -> None:
+    scenes = {scene["name"]: scene for scene in shown["scenes"]}
+    assert set(scenes) == {"wrong manifest", "agent restarts", "broker restarts"}
+    assert not any(scene["surprise"] for scene in scenes.values())
+    assert "tasks/monthly-delay-report.yaml:" in scenes["wrong manifest"]["saw"]

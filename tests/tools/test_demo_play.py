@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox_runtime.audit.reading import CallView
+from sandbox_runtime.cli.demo import restarts
 from sandbox_runtime.cli.demo.flights import PLANTED
 from sandbox_runtime.cli.demo.play import Played, Told, propose
-from sandbox_runtime.cli.demo.screen import answer, stages, texts, wrapped
+from sandbox_runtime.cli.demo.restarts import Scene
+from sandbox_runtime.cli.demo.screen import Showing, answer, stages, texts, wrapped
 from sandbox_runtime.cli.demo.story import STEPS, Step, Verdict
 from sandbox_runtime.client import BrokerUnavailable, CallEnd, CallRefused, Outcome, ToolError
 from sandbox_runtime.errors import Reason
 from sandbox_runtime.records import Body, CallDecided
 from sandbox_runtime.strict import Json
+from tests.support.serving import write_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STEP = {step.name: step for step in STEPS}
 
@@ -148,3 +155,14 @@ def test_planted_text_is_found_wherever_it_lies() -> None:
     rows: Json = {"rows": [["UA", None], ["EV", "From: IT support"]]}
     assert list(texts(rows, "IT support")) == ["From: IT support"]
     assert list(texts(rows, "")) == []
+
+
+def test_a_scene_that_goes_otherwise_counts_as_a_surprise() -> None:
+    scene = Scene(name="broker restarts", tries="it", saw="nothing", surprise="expected a call")
+    showing = Showing(task="t-1", played=(), scenes=(scene,), exit_code=0)
+    assert showing.surprises == 1
+
+
+def test_a_tree_in_which_nothing_can_be_misspelt_is_a_surprise(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "manifests", {"tasks/monthly-delay-report.yaml": "kind: Task\n"})
+    assert restarts.wrong_manifest(tree).surprise

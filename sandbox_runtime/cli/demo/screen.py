@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.cli.demo.ending import Ending
     from sandbox_runtime.cli.demo.play import Played
+    from sandbox_runtime.cli.demo.restarts import Scene
     from sandbox_runtime.cli.output import Output
     from sandbox_runtime.client import ToolDefinition
     from sandbox_runtime.strict import Json
@@ -36,6 +38,23 @@ ORDER = ("match", "check", "decide", "create", "attach", "start", "ready", "read
 """Of a call's life. Records keep their keys in another order."""
 PROGRAMS = ("query", "code")
 """Arguments that are shown whole, as they are written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """All that was played."""
+
+    task: str
+    played: tuple[Played, ...]
+    scenes: tuple[Scene, ...]
+    exit_code: int | None
+    """The broker's."""
+
+    @property
+    def surprises(self) -> int:
+        """How much went otherwise than it must."""
+        said = [one.surprise for one in self.played] + [one.surprise for one in self.scenes]
+        return sum(bool(surprise) for surprise in said)
 
 
 class Screen:
@@ -75,6 +94,14 @@ class Screen:
         if played.surprise:
             self.field("SURPRISE", played.surprise, ALARM)
 
+    def scene(self, scene: Scene) -> Scene:
+        """Show something that was tried beside the calls."""
+        self._output.line(f"\n[bold]    {escape(scene.tries[0].upper() + scene.tries[1:])}.[/]")
+        self.field("saw", scene.saw)
+        if scene.surprise:
+            self.field("SURPRISE", scene.surprise, ALARM)
+        return scene
+
     def _verdict(self, played: Played) -> None:
         told = played.told
         self.field("verdict", f"{told.verdict}  {told.because}", COLOURS.get(told.verdict, ALARM))
@@ -98,7 +125,7 @@ class Screen:
             if key in PROGRAMS and ran != played.arguments.get(key):
                 self.field("ran", str(ran), "magenta")
 
-    def ending(self, found: Ending, played: Sequence[Played], chart: Path | None) -> None:
+    def ending(self, found: Ending, showing: Showing, chart: Path | None) -> None:
         """Show what is left, and the count."""
         self.field("containers", f"{found.containers} of this task are left, says the engine")
         self.field("broker", f"ended with exit code {found.broker}")
@@ -107,7 +134,7 @@ class Screen:
         self.field("", f"read it: sandbox-broker log list --state {found.log}")
         if chart is not None:
             self.field("chart", str(chart))
-        surprises = sum(bool(one.surprise) for one in played)
+        played, surprises = showing.played, showing.surprises
         counted = ((count(played, verdict), verdict.lower()) for verdict in Verdict)
         counts = ", ".join(f"{many} {verdict}" for many, verdict in counted if many)
         close = f"{surprises} NOT as expected" if surprises else "each as it must"
@@ -180,12 +207,16 @@ def count(played: Sequence[Played], verdict: Verdict) -> int:
     return sum(one.told.verdict is verdict for one in played)
 
 
-def document(task: str, played: Sequence[Played], found: Ending, chart: Path | None) -> Json:
+def document(showing: Showing, found: Ending, chart: Path | None) -> Json:
     """Return all that was shown, for a program."""
     return {
-        "task": task,
-        "as_expected": found.clean and not any(one.surprise for one in played),
-        "calls": [plain(one) for one in played],
+        "task": showing.task,
+        "as_expected": found.clean and not showing.surprises,
+        "calls": [plain(one) for one in showing.played],
+        "scenes": [
+            {"name": one.name, "saw": one.saw, "surprise": one.surprise or None}
+            for one in showing.scenes
+        ],
         "containers_left": found.containers,
         "broker_exit_code": found.broker,
         "log": {"state": str(found.log), "records": found.records, "damage": found.damage or None},

@@ -68,13 +68,39 @@ class Places:
         return self.root / "broker.log"
 
 
-@dataclass(slots=True, kw_only=True)
 class Serving:
-    """A broker that answers."""
+    """A broker that answers at `address`."""
 
-    address: str
-    exit_code: int | None = None
-    """Set once it has ended."""
+    def __init__(self, places: Places, address: str) -> None:
+        """Start it, and wait until it answers."""
+        self.address = address
+        self.exit_code: int | None = None
+        self._places = places
+        self._process = launch(places)
+        self._answers()
+
+    def restart(self) -> None:
+        """Stop it in good order, and start another on the same state."""
+        self.stop()
+        if self.exit_code:
+            raise Failure(
+                f"the broker ended with exit code {self.exit_code}",
+                f"see {self._places.diagnostics}",
+                FAULT,
+            )
+        self._process = launch(self._places)
+        self._answers()
+
+    def stop(self) -> None:
+        """Have it end, and keep its exit code."""
+        self.exit_code = stop(self._process)
+
+    def _answers(self) -> None:
+        try:
+            wait(self._process, self.address, self._places)
+        except BaseException:
+            self.stop()
+            raise
 
 
 @contextmanager
@@ -83,13 +109,11 @@ def served(places: Places) -> Iterator[Serving]:
     with tempfile.TemporaryDirectory(prefix="sandbox-broker-") as run:  # socket paths are short
         socket = Path(run, "broker.sock")
         configure(places, socket)
-        broker = launch(places)
-        serving = Serving(address=f"unix:{socket}")
+        serving = Serving(places, f"unix:{socket}")
         try:
-            wait(broker, serving.address, places)
             yield serving
         finally:
-            serving.exit_code = stop(broker)
+            serving.stop()
 
 
 def configure(places: Places, socket: Path) -> None:
