@@ -10,6 +10,7 @@ from sandbox_runtime.audit import gathering
 from sandbox_runtime.audit.reading import CallView, call_view
 from sandbox_runtime.audit.wanted import Wanted
 from sandbox_runtime.cli.call_shown import show_call
+from sandbox_runtime.cli.calls_live import cancel_, watch_
 from sandbox_runtime.cli.options import speaks, state_option
 from sandbox_runtime.cli.output import Failure, Output
 from sandbox_runtime.cli.reading import found, log_under, newest, of_task
@@ -30,7 +31,11 @@ _ERASED = "erased: the task's key was destroyed, and nobody can read them again"
 
 @click.group("calls")
 def command() -> None:
-    """What became of each call: list them, show one whole."""
+    """What became of each call: list them, show one whole; watch or cancel one that runs."""
+
+
+command.add_command(watch_)
+command.add_command(cancel_)
 
 
 @command.command("list")

@@ -1,4 +1,4 @@
-"""`sandbox-broker task`: which tasks there were, and what happened in one, read from the log."""
+"""`sandbox-broker task`: its commands; which tasks there were, what happened in one, by the log."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sandbox_runtime.audit.wanted import Wanted
 from sandbox_runtime.cli.options import speaks, state_option
 from sandbox_runtime.cli.output import Failure, Output
 from sandbox_runtime.cli.reading import found, log_under, newest, of_task
+from sandbox_runtime.cli.task_live import close_, extend_, open_
 from sandbox_runtime.cli.wishes import Moment, clock, day
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.evidence import layout
@@ -34,7 +35,12 @@ _STANDINGS = click.Choice([one.value for one in gathering.Standing])
 
 @click.group("task")
 def command() -> None:
-    """Which tasks there were, and what happened in one."""
+    """Open, extend and close a task; which tasks there were, and what happened in one."""
+
+
+command.add_command(open_)
+command.add_command(extend_)
+command.add_command(close_)
 
 
 @command.command("list")

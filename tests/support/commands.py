@@ -36,10 +36,13 @@ spec:
     artifacts: {types: [text/csv], max_count: 1, max_bytes: 1Ki}
 """
 SMALL_PROGRAM = """\
-import base64, json, os, sys
+import base64, json, os, sys, time
 
 text = json.loads(sys.stdin.readline())["arguments"]["text"]
-print("was sent", text)
+print("was sent", text, flush=True)
+if text == "wait":
+    os.write(3, b'{"progress": 0.5}\\n')
+    time.sleep(9)
 note = {"name": "note.csv", "type": "text/csv", "data": base64.b64encode(b"kept").decode()}
 answers = {
     "fail": {"error": {"code": "asked", "message": "asked to fail"}},

@@ -1,0 +1,127 @@
+"""How does a command reach a running broker, and what does it say when that fails?
+
+Law: a refusal keeps its reason, place and hint; that nobody answers is a fault, with its mend.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from sandbox_runtime.cli.output import FAULT, USAGE, Failure
+from sandbox_runtime.client import (
+    Broker,
+    BrokerError,
+    BrokerFault,
+    BrokerUnavailable,
+    CallRefused,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sandbox_runtime.cli.output import Output
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Where the broker is, and who asks."""
+
+    target: str
+    token: str | None = field(repr=False)
+
+    @contextmanager
+    def broker(self) -> Iterator[Broker]:
+        """Yield a client; what goes wrong meanwhile becomes a `Failure`."""
+        try:
+            with self._connected() as broker:
+                yield broker
+        except BrokerError as error:
+            raise failure(error, self.target) from error
+
+    @contextmanager
+    def task(self, task_id: str, task_token: str) -> Iterator[Task]:
+        """Yield an open task, and leave it open."""
+        with self.broker() as broker:
+            yield broker.task(task_id, task_token)
+
+    def _connected(self) -> Broker:
+        try:
+            return Broker.connect(self.target, token=self.token)
+        except ValueError as bad:
+            mend = "write `unix:/path/of/broker.sock`, or `127.0.0.1:PORT` with a token"
+            raise Failure(str(bad), mend, USAGE) from bad
+
+
+def connects(command: Callable[..., R]) -> Callable[..., R]:
+    """Add the options that lead to a broker, and give the command its `Connection`."""
+
+    @click.option(
+        "--broker",
+        "target",
+        envvar="SANDBOX_BROKER",
+        default="unix:/run/sandbox-broker/broker.sock",
+        show_default=True,
+        show_envvar=True,
+        help="Address of the broker.",
+    )
+    @click.option("--token", envvar="SANDBOX_BROKER_TOKEN", help="Bearer token, on loopback.")
+    @wraps(command)
+    def connected(output: Output, *, target: str, token: str | None, **options: object) -> R:
+        connection = Connection(target=target, token=token)
+        return command(output, connection, **options)
+
+    return connected
+
+
+task_token_option = click.option(
+    "--task-token",
+    envvar="SANDBOX_BROKER_TASK_TOKEN",
+    required=True,
+    show_envvar=True,
+    help="The task's token, as `task open` told it.",
+)
+"""Adds `--task-token`: the credential of an open task."""
+
+
+def failure(error: BrokerError, target: str) -> Failure:
+    """Return how a command ends that was answered so."""
+    reason = {"reason": error.reason}
+    match error:
+        case CallRefused():
+            return _refusal(error)
+        case BrokerUnavailable(reason=None):
+            mend = "start one with `sandbox-broker serve`, or name another with --broker"
+            return Failure(f"no broker answers at `{target}`", mend, FAULT)
+        case BrokerUnavailable():
+            return Failure(error.problem, "try again; then ask its operator", FAULT, reason)
+        case BrokerFault():
+            mend = f"its operator finds it under incident `{error.incident}`"
+            return Failure(error.problem, mend, FAULT, reason)
+        case _:
+            return Failure(error.problem, more=reason)
+
+
+def _refusal(refused: CallRefused) -> Failure:
+    place = f" at `{refused.pointer}`" if refused.pointer else ""
+    code = f" ({refused.code})" if refused.code else ""
+    return Failure(
+        f"{refused.reason or 'refused'}{place}: {refused.problem}{code}",
+        refused.hint or f"this is for the {refused.mender} to mend",
+        more={
+            "reason": refused.reason,
+            "code": refused.code,
+            "pointer": refused.pointer,
+            "problem": refused.problem,
+            "hint": refused.hint,
+            "mender": refused.mender,
+            "retry": refused.retry,
+        },
+    )
