@@ -27,6 +27,7 @@ class Reason(StrEnum):
 
     # Who asks
     UNAUTHENTICATED = "UNAUTHENTICATED"
+    ROLE_MISSING = "ROLE_MISSING"
     OPENER_NOT_ALLOWED = "OPENER_NOT_ALLOWED"
     TASK_NOT_FOUND = "TASK_NOT_FOUND"
     CALL_NOT_FOUND = "CALL_NOT_FOUND"
@@ -92,6 +93,7 @@ class Meaning:
 TABLE: Mapping[Reason, Meaning] = MappingProxyType(
     {
         Reason.UNAUTHENTICATED: Meaning("UNAUTHENTICATED", Retry.NEVER, Mender.OPERATOR),
+        Reason.ROLE_MISSING: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.OPERATOR),
         Reason.OPENER_NOT_ALLOWED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.TASK_NOT_FOUND: Meaning("NOT_FOUND", Retry.NEVER, Mender.OPENER),
         Reason.CALL_NOT_FOUND: Meaning("NOT_FOUND", Retry.NEVER, Mender.AGENT),

@@ -96,7 +96,7 @@ def test_the_settings_it_shows_are_settings(tmp_path: Path) -> None:
     data = tmp_path / "flights.db"
     data.touch()
     settings = parse("broker.yaml", shown.replace("/srv/flights.db", str(data)))
-    assert settings.subjects() == {990: "agent:reporting"}
+    assert {uid: one.subject for uid, one in settings.callers().items()} == {990: "agent:reporting"}
 
 
 def test_the_client_it_shows_gets_an_answer(

@@ -4,7 +4,7 @@ Law: the transport says who asks, and a request never does. Nothing is served, h
 reflection included, before the caller is known; a message of a stranger is not even parsed.
 
 Two doors. Behind a Unix socket `peers` has read the caller's uid from the kernel and leads
-each subject to a listener of its own, so `Reserved` knows everyone who comes through. On
+each user to a listener of its own, so `Reserved` knows everyone who comes through. On
 loopback `Bearer` compares a token.
 """
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from sandbox_runtime.server.attempts import Attempts
+    from sandbox_runtime.server.caller import Caller
 
     Metadata = Iterable[tuple[str, str | bytes]]
 
@@ -40,6 +41,7 @@ class Stranger(StrEnum):
     WRONG_TOKEN = "wrong_token"  # noqa: S105 - a name
     WRONG_TASK_TOKEN = "wrong_task_token"  # noqa: S105 - a name
     NOT_THE_OPENER = "not_the_opener"
+    ROLE_MISSING = "role_missing"
 
 
 class Unauthenticated(Refusal):
@@ -55,38 +57,38 @@ class Unauthenticated(Refusal):
 class Door(Protocol):
     """Where callers come in."""
 
-    def subject(self, metadata: Metadata) -> str:
+    def caller(self, metadata: Metadata) -> Caller:
         """Return who asks; raise `Unauthenticated`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """A listener that only this subject can reach."""
+    """A listener that only this caller can reach."""
 
-    name: str
+    known: Caller
 
-    def subject(self, metadata: Metadata) -> str:  # noqa: ARG002 - the listener says who it is
-        """Return the one subject that comes through here."""
-        return self.name
+    def caller(self, metadata: Metadata) -> Caller:  # noqa: ARG002 - the listener says who it is
+        """Return the one caller that comes through here."""
+        return self.known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bearer:
-    """A listener on which one subject shows its token."""
+    """A listener on which one caller shows its token."""
 
-    name: str
+    known: Caller
     token: str = field(repr=False)
 
-    def subject(self, metadata: Metadata) -> str:
-        """Return the token's subject. Compares in constant time."""
+    def caller(self, metadata: Metadata) -> Caller:
+        """Return the token's caller. Compares in constant time."""
         shown = [value for key, value in metadata if key == "authorization"]
         if not shown:
             raise Unauthenticated(Stranger.NO_TOKEN)
         expected = f"{_SCHEME}{self.token}".encode()
         if len(shown) != 1 or not hmac.compare_digest(_bytes(shown[0]), expected):
             raise Unauthenticated(Stranger.WRONG_TOKEN)
-        return self.name
+        return self.known
 
 
 def task_token(metadata: Metadata) -> str:
@@ -108,7 +110,7 @@ class Authentication(grpc.aio.ServerInterceptor):
     ) -> Any:  # noqa: ANN401 - a handler of whatever method it is
         """Return the method's handler, or one that turns away."""
         try:
-            self._door.subject(handler_call_details.invocation_metadata or ())
+            self._door.caller(handler_call_details.invocation_metadata or ())
         except Unauthenticated as stranger:
             self._attempts.count(stranger.stranger)
             return _turn_away(stranger)

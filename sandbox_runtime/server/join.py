@@ -27,10 +27,10 @@ from sandbox_runtime.records import BrokerStarted, BrokerStopped
 from sandbox_runtime.running import Runs
 from sandbox_runtime.server import state
 from sandbox_runtime.server.attempts import Attempts
+from sandbox_runtime.server.edge import Core
 from sandbox_runtime.server.evidence import KeptEvidence
 from sandbox_runtime.server.machine import beside
 from sandbox_runtime.server.rates import Buckets
-from sandbox_runtime.server.rpc import Core
 from sandbox_runtime.tending import Tending
 from sandbox_runtime.watching import Watching
 

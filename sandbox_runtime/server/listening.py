@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandbox_runtime.server.attempts import Attempts
+    from sandbox_runtime.server.caller import Caller
+    from sandbox_runtime.server.edge import Core
     from sandbox_runtime.server.identity import Door
-    from sandbox_runtime.server.rpc import Core
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["BrokerService"].full_name
 MAX_REQUEST: Final = 4 << 20
@@ -67,24 +68,24 @@ class Listeners:
     _paths: list[Path] = field(default_factory=list)
 
     async def open_unix(
-        self, path: Path, *, group: int | None, subjects: Mapping[int, str], private: Path
+        self, path: Path, *, group: int | None, callers: Mapping[int, Caller], private: Path
     ) -> None:
-        """Listen on the Unix socket `path` for the uids of `subjects`.
+        """Listen on the Unix socket `path` for the uids of `callers`.
 
         `private` is a directory that only the broker can enter. Raises `ListenRefused`.
         """
-        doors = {subject: private / f"{n}.sock" for n, subject in enumerate(subjects.values())}
-        for subject, inner in doors.items():
-            await self._start(Reserved(subject), f"unix:{inner}")
-        self._porch = Porch({uid: doors[name] for uid, name in subjects.items()}, self.attempts)
+        doors = {uid: private / f"{n}.sock" for n, uid in enumerate(callers)}
+        for uid, inner in doors.items():
+            await self._start(Reserved(callers[uid]), f"unix:{inner}")
+        self._porch = Porch(doors, self.attempts)
         listener = bind(path, group)
         self._paths.append(path)
         await self._porch.open(listener)
 
-    async def open_loopback(self, port: int, subject: str, token_file: Path) -> int:
+    async def open_loopback(self, port: int, caller: Caller, token_file: Path) -> int:
         """Listen on 127.0.0.1 for whoever has the token in `token_file`; return the port."""
         token = secrets.token_urlsafe(32)
-        bound = await self._start(Bearer(name=subject, token=token), f"127.0.0.1:{port}")
+        bound = await self._start(Bearer(known=caller, token=token), f"127.0.0.1:{port}")
         write_token(token_file, token)
         self._paths.append(token_file)
         return bound

@@ -41,9 +41,7 @@ def origins(file: str, document: Document, settings: Settings) -> list[Origin]:
 
 def _in_force(settings: Settings) -> Json:
     written: dict[str, Json] = settings.model_dump(mode="json")
-    peers: list[Json] = [
-        {"uid": uid, "subject": subject} for uid, subject in settings.subjects().items()
-    ]
+    peers: list[Json] = [peer.model_dump(mode="json") for peer in settings.peers_in_force()]
     return {**written, "images_lock": str(settings.lock), "peers": peers}
 
 

@@ -94,11 +94,11 @@ async def _listen(settings: Settings, parts: Joined, listeners: Listeners) -> Re
     token_file = root / "dev-token" if listen.dev is not None else None
     port = None
     if listen.dev is not None and token_file is not None:
-        port = await listeners.open_loopback(listen.dev.port, listen.dev.subject, token_file)
+        port = await listeners.open_loopback(listen.dev.port, listen.dev.caller(), token_file)
     await listeners.open_unix(
         Path(listen.socket),
         group=grp.getgrnam(listen.group).gr_gid if listen.group is not None else None,
-        subjects=settings.subjects(),
+        callers=settings.callers(),
         private=state.doors(root),
     )
     return Ready(broker=parts.id, socket=Path(listen.socket), port=port, token_file=token_file)

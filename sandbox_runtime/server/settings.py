@@ -12,15 +12,18 @@ import os
 import stat
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from sandbox_runtime.manifests.constraint import Scalar
 from sandbox_runtime.manifests.explain import explain, nulls
-from sandbox_runtime.manifests.model import Name, Subject
+from sandbox_runtime.manifests.model import Name, Subject, VariableName
 from sandbox_runtime.manifests.problems import Finding, ManifestErrors, Problem
 from sandbox_runtime.manifests.source import Document, read
 from sandbox_runtime.manifests.units import Duration, Size, durations, sizes
+from sandbox_runtime.server.caller import Caller, Role
 from sandbox_runtime.server.rates import Rate
 from sandbox_runtime.strict import Strict
 
@@ -65,18 +68,38 @@ def _regular(path: str) -> str:
     raise ValueError("expected a regular file, and no link to one")
 
 
+def _each_once(roles: tuple[Role, ...]) -> tuple[Role, ...]:
+    if len(set(roles)) != len(roles):
+        raise ValueError("expected each role once")
+    return roles
+
+
 PathText = Annotated[str, AfterValidator(_absolute)]
 Uid = Annotated[int, Field(ge=0, lt=2**32 - 1)]
+Roles = Annotated[tuple[Role, ...], Field(min_length=1), AfterValidator(_each_once)]
 
 
-class Peer(Strict):
-    """Who a user of this machine is to the manifests."""
+class Known(Strict):
+    """Who a caller is to the manifests, and what it may do."""
+
+    subject: Subject
+    roles: Roles = (Role.OPENER, Role.AGENT)
+    claims: dict[VariableName, Scalar] = Field(default={}, max_length=32)
+    """What else is known of it: variables with `source: identity_claim` are taken from here."""
+
+    def caller(self) -> Caller:
+        """Return who that is, once authenticated."""
+        claims = MappingProxyType(dict(self.claims))
+        return Caller(subject=self.subject, roles=frozenset(self.roles), claims=claims)
+
+
+class Peer(Known):
+    """Who a user of this machine is."""
 
     uid: Uid
-    subject: Subject
 
 
-class Dev(Strict):
+class Dev(Known):
     """Loopback with a token: for one developer on one machine."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = 7443
@@ -172,10 +195,14 @@ class Settings(Strict):
         beside = Path(self.manifests) / "images.lock.json"
         return beside if self.images_lock is None else Path(self.images_lock)
 
-    def subjects(self) -> dict[int, str]:
-        """Return who may connect, by uid."""
+    def peers_in_force(self) -> tuple[Peer, ...]:
+        """Return who may connect over the Unix socket."""
         own = os.geteuid()
-        return {peer.uid: peer.subject for peer in self.peers} or {own: f"uid:{own}"}
+        return self.peers or (Peer(uid=own, subject=f"uid:{own}"),)
+
+    def callers(self) -> dict[int, Caller]:
+        """Return the same, by uid."""
+        return {peer.uid: peer.caller() for peer in self.peers_in_force()}
 
 
 def load(path: Path) -> Settings:

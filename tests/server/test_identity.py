@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from sandbox_runtime.client import AsyncBroker
 from sandbox_runtime.records import AuthRefused
+from sandbox_runtime.server.caller import Caller, Role
 from sandbox_runtime.server.identity import Bearer, Stranger, Unauthenticated
 from sandbox_runtime.v1 import broker_pb2 as pb
 from tests.support.eventually import eventually
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from tests.support.wire_calls import Metadata
 
+DEV = Caller(subject="agent:dev", roles=frozenset({Role.OPENER}))
 HEALTH = "/grpc.health.v1.Health/Check"
 OPEN = pb.OpenTaskRequest(manifest="greeting", variables_json='{"friend":"Ada"}')
 
@@ -115,7 +117,7 @@ async def test_the_token_lies_where_only_the_broker_can_read_it(tmp_path: Path) 
     async with served(tmp_path) as here:
         assert here.ready.token_file is not None
         assert here.ready.token_file.stat().st_mode & 0o777 == 0o600
-        assert here.token not in repr(Bearer(name="agent:dev", token=here.token))
+        assert here.token not in repr(Bearer(known=DEV, token=here.token))
     assert not here.ready.token_file.exists()
 
 
@@ -159,9 +161,9 @@ async def test_one_task_s_token_opens_no_other_task(tmp_path: Path) -> None:
 
 
 def test_comparing_no_token_at_all_lets_nobody_in() -> None:
-    door = Bearer(name="agent:dev", token="t")  # noqa: S106 - made up
+    door = Bearer(known=DEV, token="t")  # noqa: S106 - made up
     with pytest.raises(Unauthenticated):
-        door.subject(())
+        door.caller(())
     with pytest.raises(Unauthenticated):
-        door.subject((("authorization", "Bearer \u00e9"),))
-    assert door.subject((("authorization", "Bearer t"),)) == "agent:dev"
+        door.caller((("authorization", "Bearer \u00e9"),))
+    assert door.caller((("authorization", "Bearer t"),)) == DEV

@@ -23,10 +23,12 @@ from sandbox_runtime.client import (
 from sandbox_runtime.errors import Fault, Mender, Reason, Retry, SandboxUnavailable
 from sandbox_runtime.records import CallDecided, TaskOpened
 from sandbox_runtime.server.attempts import Attempts
+from sandbox_runtime.server.caller import Caller, Role
+from sandbox_runtime.server.edge import Core
 from sandbox_runtime.server.identity import Reserved
 from sandbox_runtime.server.listening import MAX_REQUEST
 from sandbox_runtime.server.rates import Buckets, Rate
-from sandbox_runtime.server.rpc import BrokerRpc, Core
+from sandbox_runtime.server.rpc import BrokerRpc
 from sandbox_runtime.server.settings import Rates
 from sandbox_runtime.tending import Tending
 from sandbox_runtime.v1 import broker_pb2 as pb
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 TEXT = "the text of an exception of ours"
 ADA = {"name": "Ada"}
+
+CALLER = Caller(subject="agent:tests", roles=frozenset({Role.AGENT}))
 
 
 @pytest.fixture
@@ -471,4 +475,4 @@ async def test_a_call_that_is_decided_while_it_is_asked_for_is_not_told_of(tmp_p
         live.last = Meanwhile(lambda: stage.broker.call_tool(live, propose("{}")))
         asked = pb.GetCallRequest(task_id=live.task.state.id, call_id="c-1")
         with pytest.raises(LookupError, match="no such call"):
-            await BrokerRpc(core, Reserved("agent:tests")).GetCall(asked, cast("Any", Alone()))
+            await BrokerRpc(core, Reserved(CALLER)).GetCall(asked, cast("Any", Alone()))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox_runtime.manifests.problems import ManifestErrors
+from sandbox_runtime.server.caller import Role
 from sandbox_runtime.server.settings import Settings, load, parse
 
 WHOLE = """\
@@ -20,7 +21,7 @@ listen:
   dev: {port: 0, subject: "agent:demo"}
 peers:
   - {uid: 0, subject: "uid:0"}
-  - {uid: 1000, subject: "agent:reporting"}
+  - {uid: 1000, subject: "agent:reporting", roles: [agent, auditor], claims: {tenant: 7}}
 data: {}
 validators: {count: 2, time: 500ms, first_uid: 70000}
 rates:
@@ -42,16 +43,46 @@ def problems(text: str) -> list[str]:
 
 def test_every_key_can_be_set() -> None:
     settings = parse("broker.yaml", WHOLE)
-    assert settings.subjects() == {0: "uid:0", 1000: "agent:reporting"}
+    assert {uid: one.subject for uid, one in settings.callers().items()} == {
+        0: "uid:0",
+        1000: "agent:reporting",
+    }
     assert settings.drain == timedelta(seconds=5)
     assert settings.evidence.reserve == 1 << 20
     assert str(settings.lock) == "/etc/broker/images.lock.json"
     assert set(Settings.model_fields) == settings.model_fields_set
 
 
+def test_a_peer_has_the_roles_and_claims_that_it_is_given_or_those_of_an_agent() -> None:
+    zero, reporting = parse("broker.yaml", WHOLE).callers().values()
+    assert zero.roles == frozenset({Role.OPENER, Role.AGENT})
+    assert not zero.claims
+    assert reporting.roles == frozenset({Role.AGENT, Role.AUDITOR})
+    assert reporting.claims == {"tenant": 7}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("roles: []", "at least 1"),
+        ("roles: [agent, agent]", "expected each role once"),
+        ("roles: [root]", "auditor"),
+        ("claims: {tenant: [7]}", "claims"),
+        ("claims: {Tenant: 7}", "Tenant"),
+    ],
+)
+def test_a_role_or_claim_that_is_none_does_not_load(given: str, expected: str) -> None:
+    text = f'manifests: /m\npeers: [{{uid: 0, subject: "uid:0", {given}}}]\n'
+    (problem,) = problems(text)
+    assert problem.startswith("broker.yaml:2:")
+    assert expected in problem
+
+
 def test_left_out_nobody_but_the_broker_s_own_user_may_connect() -> None:
     settings = parse("broker.yaml", "manifests: /m\n")
-    assert settings.subjects() == {os.geteuid(): f"uid:{os.geteuid()}"}
+    assert {uid: one.subject for uid, one in settings.callers().items()} == {
+        os.geteuid(): f"uid:{os.geteuid()}"
+    }
     assert settings.listen.dev is None
     assert settings.listen.group is None
 

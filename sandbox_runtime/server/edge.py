@@ -1,0 +1,175 @@
+"""What does every request pass on its way in, and every answer on its way out?
+
+Law: whatever goes wrong behind the edge leaves as a status made from the table in `errors`; no
+exception's text passes. A method is served to the roles that its decorator names, and there is
+no decorator without one. A cancelled request stays cancelled: that is what kills its container.
+
+    authenticate → role → not draining → understood → within its rate → the method
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import secrets
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+
+from sandbox_runtime.errors import Fault, Reason, Refusal
+from sandbox_runtime.server import incidents, status, wire
+from sandbox_runtime.server.caller import RoleMissing
+from sandbox_runtime.server.identity import Stranger, task_token
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    import grpc.aio
+    from google.protobuf.message import Message
+    from google.rpc import status_pb2
+
+    from sandbox_runtime.broker import Broker
+    from sandbox_runtime.ledger import Ledger
+    from sandbox_runtime.server.attempts import Attempts
+    from sandbox_runtime.server.caller import Caller, Role
+    from sandbox_runtime.server.identity import Door
+    from sandbox_runtime.server.rates import Buckets
+    from sandbox_runtime.tending import Tending
+    from sandbox_runtime.watching import Watching
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+S = TypeVar("S", bound="Service")
+Q = TypeVar("Q", bound="Message")
+A = TypeVar("A")
+
+_log = structlog.get_logger("sandbox_broker.rpc")
+
+
+@dataclass(slots=True, kw_only=True)
+class Core:
+    """What all listeners share."""
+
+    broker: Broker
+    tending: Tending
+    watching: Watching
+    ledger: Ledger
+    attempts: Attempts
+    subjects: Buckets
+    tasks: Buckets
+    opening: Buckets
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Who asks, with which credential of a task."""
+
+    caller: Caller
+    token: str
+
+    @property
+    def subject(self) -> str:
+        """The caller's name."""
+        return self.caller.subject
+
+
+class Service:
+    """One of our services behind one door."""
+
+    def __init__(self, core: Core, door: Door) -> None:
+        self._core, self._door = core, door
+
+    def admit(self, roles: tuple[Role, ...], request: Message, context: Context) -> Asked:
+        """Return who asks, if the request may be looked at; raise `Refusal`."""
+        metadata = context.invocation_metadata() or ()
+        caller = self._door.caller(metadata)
+        try:
+            caller.needs(*roles)
+        except RoleMissing:
+            self._core.attempts.count(Stranger.ROLE_MISSING)
+            raise
+        if self._core.draining:
+            raise Refusal(status.SENTENCES[Reason.DRAINING], reason=Reason.DRAINING)
+        wire.known(request)
+        self._core.subjects.take(caller.subject)
+        return Asked(caller=caller, token=task_token(metadata))
+
+
+def edge(
+    *roles: Role,
+) -> Callable[[Callable[[S, Q, Asked], Awaitable[A]]], Callable[[S, Q, Context], Awaitable[A]]]:
+    """Serve a method to callers with one of `roles`.
+
+    Nothing but answers and statuses of the table leaves it.
+    """
+
+    def guard(
+        method: Callable[[S, Q, Asked], Awaitable[A]],
+    ) -> Callable[[S, Q, Context], Awaitable[A]]:
+        @functools.wraps(method)
+        async def answer(self: S, request: Q, context: Context) -> A:
+            async def do() -> A:
+                return await method(self, request, self.admit(roles, request, context))
+
+            return await _guarded(method.__name__, do, context)
+
+        return answer
+
+    return guard
+
+
+def stream_edge(
+    *roles: Role,
+) -> Callable[
+    [Callable[[S, Q, Asked], AsyncGenerator[Message, None]]], Callable[[S, Q, Context], Any]
+]:
+    """Do the same for a method that answers again and again.
+
+    It becomes a coroutine that writes, which grpc takes for a stream and its stubs do not know.
+    """
+
+    def guard(
+        method: Callable[[S, Q, Asked], AsyncGenerator[Message, None]],
+    ) -> Callable[[S, Q, Context], Any]:
+        @functools.wraps(method)
+        async def answer(self: S, request: Q, context: Context) -> None:
+            async def write() -> None:
+                asked = self.admit(roles, request, context)
+                async with aclosing(method(self, request, asked)) as answers:
+                    async for each in answers:
+                        await context.write(each)
+
+            await _guarded(method.__name__, write, context)
+
+        return answer
+
+    return guard
+
+
+async def _guarded(method: str, doing: Callable[[], Awaitable[A]], context: Context) -> A:
+    try:
+        return await doing()
+    except Refusal as refusal:
+        said = status.refusal(refusal)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Not this request's: something behind it was cancelled. Passed on, it would leave
+        # the caller waiting for ever (grpc/grpc#29248).
+        said = _incident(method, error)
+    except Exception as error:  # noqa: BLE001 - the one edge, see the module's law
+        said = _incident(method, error)
+    return await status.abort(context, said)
+
+
+def _incident(method: str, error: BaseException) -> status_pb2.Status:
+    incident = secrets.token_hex(8)
+    reason = error.reason if isinstance(error, Fault) else Reason.INTERNAL
+    _log.error(
+        "failed", method=method, incident=incident, reason=reason, **incidents.described(error)
+    )
+    return status.fault(reason, incident)
