@@ -67,7 +67,7 @@ def test_a_peer_has_the_roles_and_claims_that_it_is_given_or_those_of_an_agent()
         ("roles: []", "at least 1"),
         ("roles: [agent, agent]", "expected each role once"),
         ("roles: [root]", "auditor"),
-        ("claims: {tenant: [7]}", "claims"),
+        ("claims: {tenant: [7]}", "expected a string"),
         ("claims: {Tenant: 7}", "Tenant"),
     ],
 )
