@@ -63,6 +63,16 @@ class ManifestsLoaded(_Record):
     body: Body
 
 
+class Allotment(Strict):
+    """The filesystem that a task got for its files, as the kernel shows it."""
+
+    uid: int
+    """The user that owns the files, and that calls which mount them run as."""
+    size: int
+    """Bytes; a little more than the manifest asks for."""
+    inodes: int
+
+
 class TaskOpened(_Record):
     """A task began. The body holds prompt and variables."""
 
@@ -76,6 +86,15 @@ class TaskOpened(_Record):
     expires_at: Micros
     prompt: tuple[Literal["typed", "attached"], ...]
     body: Body
+    workspace: Allotment | None = None
+    """None: its manifest asks for none."""
+
+
+class WorkspaceRemoved(_Record):
+    """The files of a task that has ended are gone, and the disk has their room back."""
+
+    kind: Literal["workspace.removed"] = "workspace.removed"
+    task: str
 
 
 class TaskClosed(_Record):
@@ -235,6 +254,7 @@ Record = Annotated[
     | ManifestsLoaded
     | TaskOpened
     | TaskClosed
+    | WorkspaceRemoved
     | TaskExtended
     | TaskInput
     | ModelCalled
@@ -247,7 +267,7 @@ Record = Annotated[
     Field(discriminator="kind"),
 ]
 
-ENDINGS = (BrokerStopped, TaskClosed, CallOutcome, CallClosed)
+ENDINGS = (BrokerStopped, TaskClosed, WorkspaceRemoved, CallOutcome, CallClosed)
 """Records that end something begun."""
 
 _RECORD: TypeAdapter[Record] = TypeAdapter(Record)

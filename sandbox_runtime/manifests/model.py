@@ -25,6 +25,7 @@ _VERSION = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$"
 _SUBJECT = r"^[a-z]+:[A-Za-z0-9._@-]+$"
 _FOLDER = r"^(\.|[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)$"
 _DATA_PATH = r"^/data(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$"
+_GLOB = r"^[A-Za-z0-9_*?-][A-Za-z0-9._*? -]*(/[A-Za-z0-9_*?-][A-Za-z0-9._*? -]*)*$"
 
 PATTERNS = MappingProxyType(
     {
@@ -35,6 +36,7 @@ PATTERNS = MappingProxyType(
         _SUBJECT: "a subject like `agent:reporting` or `uid:1000`",
         _FOLDER: "a folder at or below the manifest's own, like `.` or `image`",
         _DATA_PATH: "a path below `/data`, like `/data/sales.db`",
+        _GLOB: "a pattern of names below the workspace, like `*.csv` or `charts/*.html`",
     }
 )
 """What each pattern of this module asks for, in words."""
@@ -45,6 +47,9 @@ Name = Annotated[str, Field(pattern=_NAME, max_length=63)]
 ArgumentName = Annotated[str, Field(pattern=_IDENTIFIER, max_length=63)]
 VariableName = Annotated[str, Field(pattern=_VARIABLE, max_length=63)]
 """What a grant refers to as `$name`."""
+
+FileGlob = Annotated[str, Field(pattern=_GLOB, max_length=255)]
+"""Names of files below a workspace: `*` and `?` stand for what is within one name."""
 
 Subject = Annotated[str, Field(pattern=_SUBJECT, max_length=128)]
 """Who asks, as authenticated: `agent:reporting`, `uid:1000`."""
@@ -241,6 +246,8 @@ class ToolSpec(Strict):
     arguments: dict[ArgumentName, ToolArgument] = Field(default_factory=dict)
     result: Result
     data: tuple[DataMount, ...] = ()
+    workspace: Literal["read_only", "read_write"] | None = None
+    """How the task's files are mounted at `/workspace`. Left out, they are not."""
     sandbox: Limits = Limits()
 
 
@@ -304,6 +311,19 @@ class Budgets(Strict):
     """The same for calls that were checked only."""
 
 
+class Workspace(Strict):
+    """Files that calls of one task hand on to each other, and that end with the task."""
+
+    size: Annotated[Size, sizes("1Mi", "64Gi")]
+    """Room for files; the disk that it takes is set aside when the task is opened."""
+    inodes: Annotated[int, Field(ge=16, le=1_000_000)] = 4096
+    """How many files and folders there may be."""
+    keep: Annotated[tuple[FileGlob, ...], Field(max_length=64)] = ()
+    """Which files outlive the task: patterns of their names. Left out, none does."""
+    retain: Annotated[Duration, durations("1m", "365d")] = timedelta(days=7)
+    """How long after the task's end they are kept."""
+
+
 class TaskSpec(Strict):
     """What one kind of task may do."""
 
@@ -311,6 +331,7 @@ class TaskSpec(Strict):
     opened_by: Annotated[tuple[Subject, ...], Field(min_length=1)]
     variables: dict[VariableName, Variable] = Field(default_factory=dict)
     lifetime: Lifetime = Lifetime()
+    workspace: Workspace | None = None
     grants: Annotated[tuple[Grant, ...], Field(min_length=1)]
     budgets: Budgets = Budgets()
 

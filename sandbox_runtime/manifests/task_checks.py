@@ -35,6 +35,7 @@ from sandbox_runtime.manifests.problems import (
 )
 from sandbox_runtime.manifests.units import print_duration
 from sandbox_runtime.manifests.variables import ESCAPE, reference, strings
+from sandbox_runtime.manifests.workspace_checks import workspace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -66,6 +67,7 @@ def check_task(task: Task, data: Json, known: Known) -> Iterator[Finding]:
     yield from order(spec.grants, _GRANTS)
     yield from _crowded(spec.grants, known)
     yield from _patterns(spec.variables)
+    yield from workspace(spec, known.tools)
     for index, grant in enumerate(spec.grants):
         yield from _grant(grant, spec.variables, known, (*_GRANTS, index))
     yield from _references(spec.variables, data)

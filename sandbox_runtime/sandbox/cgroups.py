@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from sandbox_runtime.sandbox import mounts
+from sandbox_runtime import mountinfo
 from sandbox_runtime.sandbox.plan import PERIOD
 
 
@@ -143,7 +143,7 @@ def locate(pid: int, container: str, host: Path = Path("/")) -> Cgroup:
     places = memberships((host / f"proc/{pid}/cgroup").read_text())
     if not all(container in path for path in places.values()):
         raise LookupError("the process is not in the container's cgroups")
-    table = mounts.parse((host / "proc/self/mountinfo").read_text())
+    table = mountinfo.parse((host / "proc/self/mountinfo").read_text())
     if "memory" not in places:
         return Version2(folder=folder(places[""], "", table, host))
     found = {name: folder(places[name], name, table, host) for name in FOLDERS}
@@ -159,7 +159,7 @@ def memberships(text: str) -> dict[str, str]:
     return {name: path for _, names, path in lines for name in names.split(",")}
 
 
-def folder(path: str, controller: str, table: tuple[mounts.Mounted, ...], host: Path) -> Path:
+def folder(path: str, controller: str, table: tuple[mountinfo.Mounted, ...], host: Path) -> Path:
     """Return where the cgroup `path` of `controller` is found on this host."""
     for mount in reversed(table):
         wanted = mount.type == "cgroup2" if not controller else controller in mount.options

@@ -10,13 +10,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox_runtime.sandbox import cgroups, mounts
+from sandbox_runtime import mountinfo
+from sandbox_runtime.sandbox import cgroups
 from sandbox_runtime.strict import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox_runtime.sandbox.mounts import Mounted
+    from sandbox_runtime.mountinfo import Mounted
     from sandbox_runtime.sandbox.walls import Walls
 
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
@@ -136,10 +137,10 @@ def soft_and_hard(text: str, label: str) -> tuple[str, str]:
 
 def shown(process: Path, walls: Walls, host: Path) -> tuple[Shown, ...]:
     """Return every mount the process sees."""
-    ours = mounts.parse((host / "proc/self/mountinfo").read_text())
+    ours = mountinfo.parse((host / "proc/self/mountinfo").read_text())
     sources = {rule.source for rule in walls.mounts if rule.source}
-    origins = {mounts.origin(str(Path(path).resolve()), ours): path for path in sources}
-    theirs = mounts.parse((process / "mountinfo").read_text())
+    origins = {mountinfo.origin(str(Path(path).resolve()), ours): path for path in sources}
+    theirs = mountinfo.parse((process / "mountinfo").read_text())
     return tuple(show(mount, origins) for mount in theirs)
 
 

@@ -119,6 +119,19 @@ SHAPE = {
         ("5:15: expected a subject like `agent:reporting` or `uid:1000`, found the string "
         "`reporting`"),
     ),
+    "a workspace of no size": (
+        ("  lifetime: {", "  workspace: {}\n  lifetime: {"),
+        "9:3: missing key `size`",
+    ),
+    "a workspace that holds nothing": (
+        ("  lifetime: {", "  workspace: {size: 1Ki}\n  lifetime: {"),
+        "9:21: expected a size from `1Mi` to `64Gi`, found the string `1Ki`",
+    ),
+    "a file to keep from elsewhere": (
+        ("  lifetime: {", "  workspace: {size: 1Mi, keep: [../*.csv]}\n  lifetime: {"),
+        ("9:33: expected a pattern of names below the workspace, like `*.csv` or "
+        "`charts/*.html`, found the string `../*.csv`"),
+    ),
     "a missing kind": (("kind: Task\n", ""), "1:1: missing key `kind`"),
     "a misspelt kind": (
         ("kind: Task", "kind: Taks"),
@@ -261,6 +274,16 @@ GRANTS = {
         ("id: chart", "id: totals"),
         "25:11: grant id `totals` stands here twice; give each grant an id of its own",
     ),
+    "a workspace that no granted tool works on": (
+        ("  lifetime: {", "  workspace: {size: 1Mi}\n  lifetime: {"),
+        ("9:3: none of the granted tools mounts the workspace; remove it, or grant a tool whose "
+        "manifest says `workspace: read_only` or `read_write`"),
+    ),
+    "a time for keeping nothing": (
+        ("  lifetime: {", "  workspace: {size: 1Mi, retain: 1d}\n  lifetime: {"),
+        ("9:26: `retain` means nothing without `keep`: no file outlives the task; "
+        'say which do, as in `keep: ["*.csv"]`, or remove it'),
+    ),
     "a default beyond the longest lifetime": (
         ("max: 8h", "max: 5m"),
         "9:23: the default lifetime `15m` is longer than the longest, `5m`",
@@ -360,6 +383,11 @@ TOOLS = {
         ("memory: 128Mi", 'cpu: "0.5"'),
         "22:18: expected a number, found the string `0.5`",
     ),
+    "files mounted in another way": (
+        ("  data:\n", "  workspace: read-write\n  data:\n"),
+        ("19:14: expected `read_only` or `read_write`, found the string `read-write`; "
+        "did you mean `read_write`?"),
+    ),
     "another isolation": (
         ("memory: 128Mi", "isolation: none"),
         "22:24: expected `runc`, found the string `none`",
@@ -374,6 +402,20 @@ TOOLS = {
         "found the string `../x`"),
     ),
 }  # fmt: skip
+
+
+def test_a_tool_that_works_on_files_needs_a_task_that_has_some(files: dict[str, str]) -> None:
+    run = files["run.yaml"].replace("  result:", "  workspace: read_write\n  result:")
+    with pytest.raises(ManifestErrors) as caught:
+        load_texts({**files, "run.yaml": run})
+    assert str(caught.value) == (
+        "report.yaml:26:13: tool `python_run` works on the task's files, and this task has no "
+        "`workspace`; add `workspace: {size: 64Mi}` to the task's `spec`"
+    )
+    report = files["report.yaml"].replace("  lifetime:", "  workspace: {size: 1Mi}\n  lifetime:")
+    task = load_texts({**files, "run.yaml": run, "report.yaml": report}).tasks["monthly-report"]
+    assert task.manifest.spec.workspace is not None
+    assert task.manifest.spec.workspace.inodes == 4096
 
 
 @pytest.mark.parametrize(("change", "problem"), TOOLS.values(), ids=TOOLS)

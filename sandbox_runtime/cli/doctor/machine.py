@@ -17,8 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sandbox_runtime import mountinfo
 from sandbox_runtime.cli.doctor.facts import Clock, Disk, Kernel, Place
-from sandbox_runtime.sandbox import mounts
 from sandbox_runtime.sandbox.readback import read_status
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def kernel(host: Path = Path("/")) -> Kernel:
 
 
 def _controllers(host: Path) -> Iterator[str]:
-    for mount in mounts.parse((host / "proc/self/mountinfo").read_text()):
+    for mount in mountinfo.parse((host / "proc/self/mountinfo").read_text()):
         if mount.type == "cgroup":
             yield from mount.options & {"cpu", "memory", "pids"}
         elif mount.type == "cgroup2":

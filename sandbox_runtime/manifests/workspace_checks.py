@@ -1,0 +1,64 @@
+"""Do a task and the tools that it grants agree about its workspace?
+
+Law: a tool that works on files gets the task's or is not granted; and what is set aside has
+somebody to use it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox_runtime.manifests.problems import Finding, Where, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sandbox_runtime.manifests.model import TaskSpec, Tool, Workspace
+
+_WORKSPACE: Where = ("spec", "workspace")
+
+
+def workspace(spec: TaskSpec, tools: Mapping[str, Tool]) -> Iterator[Finding]:
+    """Yield what is wrong with a task's workspace; `tools` are those that hold by themselves."""
+    if spec.workspace is None:
+        yield from _missing(spec, tools)
+        return
+    yield from _idle(spec, tools)
+    yield from _kept(spec.workspace)
+
+
+def _missing(spec: TaskSpec, tools: Mapping[str, Tool]) -> Iterator[Finding]:
+    for index, grant in enumerate(spec.grants):
+        if _works_on_files(grant.tool, tools):
+            yield Finding(
+                where=("spec", "grants", index, "tool"),
+                message=f"tool {quoted(grant.tool)} works on the task's files, "
+                "and this task has no `workspace`",
+                mend="add `workspace: {size: 64Mi}` to the task's `spec`",
+            )
+
+
+def _idle(spec: TaskSpec, tools: Mapping[str, Tool]) -> Iterator[Finding]:
+    granted = {grant.tool for grant in spec.grants}
+    if granted <= tools.keys() and not any(_works_on_files(name, tools) for name in granted):
+        yield Finding(
+            where=_WORKSPACE,
+            message="none of the granted tools mounts the workspace",
+            mend="remove it, or grant a tool whose manifest says `workspace: read_only` "
+            "or `read_write`",
+            on_key=True,
+        )
+
+
+def _kept(asked: Workspace) -> Iterator[Finding]:
+    if "retain" in asked.model_fields_set and not asked.keep:
+        yield Finding(
+            where=(*_WORKSPACE, "retain"),
+            message="`retain` means nothing without `keep`: no file outlives the task",
+            mend='say which do, as in `keep: ["*.csv"]`, or remove it',
+            on_key=True,
+        )
+
+
+def _works_on_files(tool: str, tools: Mapping[str, Tool]) -> bool:
+    return tool in tools and tools[tool].spec.workspace is not None
