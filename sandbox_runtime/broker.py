@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sandbox_runtime import entries, policy
 from sandbox_runtime.call import CheckedResult, Permitted, Refused
 from sandbox_runtime.errors import Fault, Reason, Refusal
-from sandbox_runtime.ledger import Brought, text_digest
+from sandbox_runtime.ledger import Brought, credential, text_digest
 from sandbox_runtime.records import TaskClosed, TaskOpened
 from sandbox_runtime.task import Phase
 
@@ -39,6 +39,17 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What whoever opens a task showed of itself, beside its name."""
+
+    delegate: str | None = None
+    """Who asks on the subject's behalf; None: the subject itself."""
+    identity: str | None = None
+    certificate: str | None = None
+    """SHA-256 of it; the task's token is bound to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +123,13 @@ class Broker:
         prompt: Sequence[PromptPart],
         variables: Mapping[str, Json],
         lifetime: timedelta | None,
+        shown: Shown = Shown(),
     ) -> Opened:
-        """Open a task under `manifest` for the authenticated `subject`; raise `Refusal`."""
+        """Open a task under `manifest` for `subject`; raise `Refusal`."""
         loaded = self._tree.tasks.get(manifest)
         if loaded is None:
             raise Refusal("no such task manifest is loaded", reason=Reason.MANIFEST_NOT_FOUND)
+        policy.delegated(loaded, shown.delegate)
         lives_for = policy.admit(loaded, subject, variables, lifetime)
         task, token, now = self._new_id(), self._new_secret(), self._ledger.now()
         self._ledger.create_key(task)
@@ -129,7 +142,10 @@ class Broker:
             manifest_digest=loaded.digest,
             tree_digest=self._tree_digest,
             subject=subject,
-            token_mac=self._ledger.mac(task, token.encode()),
+            delegate=shown.delegate,
+            identity=shown.identity,
+            certificate=shown.certificate,
+            token_mac=self._ledger.mac(task, credential(token, shown.certificate)),
             expires_at=now + lives_for // _MICROSECOND,
             prompt=tuple(part.source for part in brought.prompt),
             body=body.ref,

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     # Who asks
     UNAUTHENTICATED = "UNAUTHENTICATED"
     ROLE_MISSING = "ROLE_MISSING"
+    DELEGATE_NOT_ALLOWED = "DELEGATE_NOT_ALLOWED"
     OPENER_NOT_ALLOWED = "OPENER_NOT_ALLOWED"
     TASK_NOT_FOUND = "TASK_NOT_FOUND"
     CALL_NOT_FOUND = "CALL_NOT_FOUND"
@@ -94,6 +95,9 @@ TABLE: Mapping[Reason, Meaning] = MappingProxyType(
     {
         Reason.UNAUTHENTICATED: Meaning("UNAUTHENTICATED", Retry.NEVER, Mender.OPERATOR),
         Reason.ROLE_MISSING: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.OPERATOR),
+        Reason.DELEGATE_NOT_ALLOWED: Meaning(
+            "PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM
+        ),
         Reason.OPENER_NOT_ALLOWED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.TASK_NOT_FOUND: Meaning("NOT_FOUND", Retry.NEVER, Mender.OPENER),
         Reason.CALL_NOT_FOUND: Meaning("NOT_FOUND", Retry.NEVER, Mender.AGENT),

@@ -40,6 +40,7 @@ B = TypeVar("B", bound=Strict)
 
 SYSTEM = "system"
 """The key under which bodies lie that belong to no task."""
+_NO_MAC = "0" * 64
 
 
 class Sealed(Protocol):
@@ -141,6 +142,12 @@ class Live:
     """Of the task's latest append: once it is durable, all before it are."""
 
 
+def credential(token: str, certificate: str | None) -> bytes:
+    """Return what a task's keyed digest is of: its token, and the certificate it is bound to."""
+    bound = f"\0{certificate}" if certificate is not None else ""
+    return f"{token}{bound}".encode()
+
+
 def text_digest(tree: Catalogue) -> str:
     """Return the digest of the tree's very text: places in it are part of what is recorded."""
     return f"sha256:{sha256(canonical(dict(tree.sources))).hexdigest()}"
@@ -163,10 +170,13 @@ class Ledger:
         self._latest = max(self._latest, self._clock())
         return self._latest
 
-    def find(self, task: str, token: str) -> Live:
-        """Return the task whose token this is. Unknown task and wrong token look alike."""
+    def find(self, task: str, token: str, certificate: str | None = None) -> Live:
+        """Return the task whose token this is, shown beside the right certificate.
+
+        Unknown task, wrong token and another's certificate look alike, and cost as much.
+        """
         live = self._tasks.get(task)
-        if live is not None and self._opens(live, token):
+        if self._opens(live, token, certificate) and live is not None:
             return live
         raise Refusal(
             "no such task, or not its token",
@@ -257,12 +267,16 @@ class Ledger:
             urgent=all(isinstance(entry, records.ENDINGS) for entry in entries),
         )
 
-    def _opens(self, live: Live, token: str) -> bool:
+    def _opens(self, live: Live | None, token: str, certificate: str | None) -> bool:
+        key, expected, bound = SYSTEM, _NO_MAC, certificate
+        if live is not None:
+            state = live.task.state
+            key, expected, bound = state.id, state.token_mac, state.certificate and certificate
         try:
-            mac = self.mac(live.task.state.id, token.encode())
+            mac = self.mac(key, credential(token, bound))
         except Erased:
             return False
-        return compare_digest(mac, live.task.state.token_mac)
+        return compare_digest(mac, expected) and live is not None
 
     def _restore_task(self, record: records.TaskOpened) -> None:
         if record.tree_digest not in self._trees:

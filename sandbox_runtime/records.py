@@ -82,6 +82,13 @@ class TaskOpened(_Record):
     manifest_digest: str
     tree_digest: str
     subject: str
+    """For whom it was opened."""
+    delegate: str | None = None
+    """Who opened it on the subject's behalf, as authenticated; None: the subject itself."""
+    identity: str | None = None
+    """Id of the issued identity that was shown; None: a user of the machine, or others' issuing."""
+    certificate: str | None = None
+    """SHA-256 of the client's certificate; the task's token is worth nothing with another."""
     token_mac: str
     expires_at: Micros
     prompt: tuple[Literal["typed", "attached"], ...]

@@ -78,6 +78,9 @@ class TaskState:
     manifest_digest: str
     tree_digest: str
     subject: str
+    delegate: str | None = None
+    certificate: str | None = None
+    """Of the client that opened it; its token counts only beside this one."""
     token_mac: str
     opened: Body
     opened_at: Micros
@@ -105,6 +108,11 @@ class TaskState:
     """What the log keeps of calls that spent nothing: refused ones and checks."""
     muted: bool = False
     """Its refusals are used up: nothing more of it is decided or logged."""
+
+    @property
+    def openers(self) -> frozenset[str]:
+        """Who has its opener's rights: for whom it was opened, and who opened it for them."""
+        return frozenset({self.subject, self.delegate or self.subject})
 
     @property
     def started(self) -> int:
@@ -140,6 +148,8 @@ def begin(record: TaskOpened, grants: Iterable[Grant]) -> TaskState:
         manifest_digest=record.manifest_digest,
         tree_digest=record.tree_digest,
         subject=record.subject,
+        delegate=record.delegate,
+        certificate=record.certificate,
         token_mac=record.token_mac,
         opened=record.body,
         opened_at=record.at,

@@ -43,6 +43,13 @@ def verdict(decided: records.CallDecided) -> str:
     return f"{said} (checked only)" if decided.checked_only else said
 
 
+def opener(opened: records.TaskOpened) -> str:
+    """Return who opened a task, and in whose place."""
+    if opened.delegate is None:
+        return opened.subject
+    return f"{opened.delegate} on behalf of {opened.subject}"
+
+
 def _what(record: Record) -> str:
     match record:
         case records.CallDecided():
@@ -50,7 +57,7 @@ def _what(record: Record) -> str:
         case records.CallOutcome():
             return f"{record.outcome} after {record.wall_ms:.0f} ms"
         case records.TaskOpened():
-            return f"{record.manifest} by {record.subject}"
+            return f"{record.manifest} by {opener(record)}"
         case records.AuthRefused():
             return f"{record.count} attempts without a valid credential"
         case _:

@@ -14,6 +14,7 @@ from sandbox_runtime.audit.wanted import Wanted
 from sandbox_runtime.cli.options import speaks, state_option
 from sandbox_runtime.cli.output import Failure, Output
 from sandbox_runtime.cli.reading import found, log_under, newest, of_task
+from sandbox_runtime.cli.rows import opener
 from sandbox_runtime.cli.task_live import close_, extend_, open_
 from sandbox_runtime.cli.wishes import Moment, clock, day
 from sandbox_runtime.destinations import json_text
@@ -174,7 +175,7 @@ def _show(output: Output, one: TaskRecords, now: Micros) -> None:
             ("task", opened.task),
             ("is", one.standing(now)),
             ("manifest", f"{opened.manifest} ({opened.manifest_digest})"),
-            ("opened by", opened.subject),
+            ("opened by", opener(opened)),
             ("opened", f"{clock(opened.at)} UTC, record {one.sequence}"),
             ("expires", f"{clock(opened.expires_at)} UTC"),
             ("prompt", ", ".join(opened.prompt) or "none"),

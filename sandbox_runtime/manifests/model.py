@@ -329,6 +329,8 @@ class TaskSpec(Strict):
 
     description: Annotated[str, Field(max_length=4000)] = ""
     opened_by: Annotated[tuple[Subject, ...], Field(min_length=1)]
+    delegates: tuple[Subject, ...] = ()
+    """Who may open it on behalf of those; nobody unless named here."""
     variables: dict[VariableName, Variable] = Field(default_factory=dict)
     lifetime: Lifetime = Lifetime()
     workspace: Workspace | None = None

@@ -8,10 +8,18 @@ from sandbox_runtime.policy.admit import admit
 from sandbox_runtime.policy.answer import Invalid, ToolAnswer, answer_checks, read_answer
 from sandbox_runtime.policy.decide import Turn, decide, may_run, spent, tried, wall_time_left
 from sandbox_runtime.policy.match import match
-from sandbox_runtime.policy.opener import claims, extended, hears
+from sandbox_runtime.policy.opener import (
+    DelegateNotAllowed,
+    claims,
+    delegated,
+    extended,
+    hears,
+    stands_in,
+)
 from sandbox_runtime.policy.release import bytes_left, release
 
 __all__ = [
+    "DelegateNotAllowed",
     "Invalid",
     "ToolAnswer",
     "Turn",
@@ -20,6 +28,7 @@ __all__ = [
     "bytes_left",
     "claims",
     "decide",
+    "delegated",
     "extended",
     "hears",
     "match",
@@ -27,6 +36,7 @@ __all__ = [
     "read_answer",
     "release",
     "spent",
+    "stands_in",
     "tried",
     "wall_time_left",
 ]

@@ -1,8 +1,9 @@
 """What may be told to an open task beside its calls, and by whom?
 
-Law: what lets it live on or joins its prompt comes from its opener alone: the subject that the
-transport authenticated when the task was opened. The task's token, which an agent holds, is not
-enough: it could make its task live on, or pass off its own words as its user's.
+Law: what lets it live on or joins its prompt comes from its opener alone: the subject for whom
+it was opened, or the delegate who opened it in the subject's place, as the transport
+authenticates them. The task's token, which an agent holds, is not enough: it could make its task
+live on, or pass off its own words as its user's.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from sandbox_runtime.errors import Reason, Refusal
 from sandbox_runtime.policy.match import lives
 
 if TYPE_CHECKING:
+    from sandbox_runtime.manifests.catalogue import LoadedTask
     from sandbox_runtime.records import Micros
-    from sandbox_runtime.task import OpenTask
+    from sandbox_runtime.task import OpenTask, TaskState
 
 MAX_INPUTS = 256
 """Additions to one task's prompt."""
@@ -25,7 +27,30 @@ MAX_INPUT_BYTES = 8 << 20
 MAX_MODEL_CALLS = 10_000
 """Calls of models that one task may claim."""
 
+
+class DelegateNotAllowed(Refusal):
+    """Somebody asks on behalf of another, who may not."""
+
+    reason = Reason.DELEGATE_NOT_ALLOWED
+
+    def __init__(self, delegate: str) -> None:
+        hint = "the manifest's `delegates` name who may open, and who opened may go on"
+        super().__init__(f"`{delegate}` may not ask for others here", hint=hint)
+
+
 _MICROSECOND = timedelta(microseconds=1)
+
+
+def delegated(manifest: LoadedTask, delegate: str | None) -> None:
+    """Raise `Refusal` where this delegate may open no task of the manifest for others."""
+    if delegate is not None and delegate not in manifest.manifest.spec.delegates:
+        raise DelegateNotAllowed(delegate)
+
+
+def stands_in(state: TaskState, subject: str, behalf: str) -> None:
+    """Raise `Refusal` unless `subject` opened the task on behalf of `behalf`."""
+    if (state.delegate, state.subject) != (subject, behalf):
+        raise DelegateNotAllowed(subject)
 
 
 def extended(task: OpenTask, subject: str, lifetime: timedelta, now: Micros) -> Micros:
@@ -65,7 +90,7 @@ def claims(task: OpenTask, now: Micros) -> None:
 
 
 def _admit(task: OpenTask, subject: str, now: Micros) -> None:
-    if subject != task.state.subject:
+    if subject not in task.state.openers:
         raise Refusal(
             "only who opened the task may do this",
             reason=Reason.OPENER_NOT_ALLOWED,

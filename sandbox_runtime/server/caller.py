@@ -52,6 +52,10 @@ class Caller:
     roles: frozenset[Role]
     claims: Mapping[str, Scalar] = field(default_factory=lambda: MappingProxyType({}))
     """What is known of it beside its name: `tenant: 7`. Variables may be taken from here."""
+    identity: str | None = None
+    """Id of the issued identity that it showed."""
+    certificate: str | None = None
+    """SHA-256 of the certificate that it connected with."""
 
     def needs(self, *roles: Role) -> None:
         """Raise `RoleMissing` where the caller has none of these roles."""

@@ -21,7 +21,7 @@ import structlog
 from sandbox_runtime.errors import Fault, Reason, Refusal
 from sandbox_runtime.server import incidents, status, wire
 from sandbox_runtime.server.caller import RoleMissing
-from sandbox_runtime.server.identity import Stranger, task_token
+from sandbox_runtime.server.identity import Stranger, on_behalf_of, task_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -69,6 +69,8 @@ class Asked:
 
     caller: Caller
     token: str
+    behalf: str | None = None
+    """For whom it says to ask; None: for itself. Nothing is granted by saying so."""
 
     @property
     def subject(self) -> str:
@@ -95,7 +97,7 @@ class Service:
             raise Refusal(status.SENTENCES[Reason.DRAINING], reason=Reason.DRAINING)
         wire.known(request)
         self._core.subjects.take(caller.subject)
-        return Asked(caller=caller, token=task_token(metadata))
+        return Asked(caller=caller, token=task_token(metadata), behalf=on_behalf_of(metadata))
 
 
 def edge(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Metadata = Iterable[tuple[str, str | bytes]]
 
 TASK_TOKEN = "task-token"  # noqa: S105 - the name of a metadata key
+ON_BEHALF_OF = "on-behalf-of"
 _SCHEME = "Bearer "
 
 
@@ -42,6 +43,7 @@ class Stranger(StrEnum):
     WRONG_TASK_TOKEN = "wrong_task_token"  # noqa: S105 - a name
     NOT_THE_OPENER = "not_the_opener"
     ROLE_MISSING = "role_missing"
+    NOT_THE_DELEGATE = "not_the_delegate"
 
 
 class Unauthenticated(Refusal):
@@ -95,6 +97,14 @@ def task_token(metadata: Metadata) -> str:
     """Return the task's token; nothing where the caller sent none, or two."""
     shown = [value for key, value in metadata if key == TASK_TOKEN]
     return str(shown[0]) if len(shown) == 1 else ""
+
+
+def on_behalf_of(metadata: Metadata) -> str | None:
+    """Return for whom the caller says to ask; None where it asks for itself."""
+    said = [str(value) for key, value in metadata if key == ON_BEHALF_OF]
+    if len(said) > 1:
+        raise Refusal("`on-behalf-of` stands there twice", reason=Reason.REQUEST_INVALID)
+    return said[0] if said else None
 
 
 class Authentication(grpc.aio.ServerInterceptor):

@@ -8,9 +8,11 @@ told once it is durable.
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
+from sandbox_runtime import policy
+from sandbox_runtime.broker import Shown
 from sandbox_runtime.errors import Fault, Reason, Refusal
 from sandbox_runtime.server import standing, tools, wire
 from sandbox_runtime.server.caller import Role
@@ -21,7 +23,7 @@ from sandbox_runtime.v1 import broker_pb2 as pb
 from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceServicer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from sandbox_runtime.ledger import Live
 
@@ -33,13 +35,15 @@ class BrokerRpc(Service, BrokerServiceServicer):
     async def OpenTask(self, request: pb.OpenTaskRequest, asked: Asked) -> pb.OpenTaskResponse:
         """Open a task for the authenticated subject."""
         self._core.opening.take(asked.subject)
-        opened = await self._core.broker.open_task(
-            asked.subject,
-            request.manifest,
-            prompt=wire.prompt(request),
-            variables=wire.variables(request),
-            lifetime=wire.lifetime(request),
-        )
+        with self._delegates_counted():
+            opened = await self._core.broker.open_task(
+                asked.subject if asked.behalf is None else asked.behalf,
+                request.manifest,
+                prompt=wire.prompt(request),
+                variables=wire.variables(request),
+                lifetime=wire.lifetime(request),
+                shown=_shown(asked),
+            )
         return wire.opened(opened)
 
     @edge(Role.AGENT)
@@ -153,14 +157,28 @@ class BrokerRpc(Service, BrokerServiceServicer):
 
     def _task(self, task: str, asked: Asked) -> Live:
         try:
-            return self._core.ledger.find(task, asked.token)
+            live = self._core.ledger.find(task, asked.token, asked.caller.certificate)
         except Refusal:
             self._core.attempts.count(Stranger.WRONG_TASK_TOKEN)
+            raise
+        if asked.behalf is not None:
+            with self._delegates_counted():
+                policy.stands_in(live.task.state, asked.subject, asked.behalf)
+        return live
+
+    @contextmanager
+    def _delegates_counted(self) -> Iterator[None]:
+        try:
+            yield
+        except policy.DelegateNotAllowed:
+            self._core.attempts.count(Stranger.NOT_THE_DELEGATE)
             raise
 
     def _opened_by(self, task: str, asked: Asked) -> Live:
         live = self._task(task, asked)
-        if live.task.state.subject != asked.subject:  # `policy.opener` refuses; here it is counted
+        if (
+            asked.subject not in live.task.state.openers
+        ):  # `policy.opener` refuses; here it is counted
             self._core.attempts.count(Stranger.NOT_THE_OPENER)
         return live
 
@@ -183,3 +201,12 @@ class BrokerRpc(Service, BrokerServiceServicer):
         except Refusal as refusal:
             return wire.refused(refusal)
         raise Fault("a call is recorded as refused and has no refusal")
+
+
+def _shown(asked: Asked) -> Shown:
+    caller = asked.caller
+    return Shown(
+        delegate=caller.subject if asked.behalf is not None else None,
+        identity=caller.identity,
+        certificate=caller.certificate,
+    )
