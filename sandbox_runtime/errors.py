@@ -38,6 +38,14 @@ class Reason(StrEnum):
     VARIABLE_INVALID = "VARIABLE_INVALID"
     MANIFEST_INVALID = "MANIFEST_INVALID"
     CALL_ID_REUSED = "CALL_ID_REUSED"
+    # Files of a task's workspace
+    WORKSPACE_NOT_GRANTED = "WORKSPACE_NOT_GRANTED"
+    WORKSPACE_FULL = "WORKSPACE_FULL"
+    FILE_NOT_FOUND = "FILE_NOT_FOUND"
+    FILE_REFUSED = "FILE_REFUSED"
+    FILE_TOO_LARGE = "FILE_TOO_LARGE"
+    FILE_DIFFERS = "FILE_DIFFERS"
+    TRANSFER_TOO_SLOW = "TRANSFER_TOO_SLOW"
     # What the task may do
     TASK_CLOSED = "TASK_CLOSED"
     TASK_EXPIRED = "TASK_EXPIRED"
@@ -106,6 +114,15 @@ TABLE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.VARIABLE_INVALID: Meaning("INVALID_ARGUMENT", Retry.NEVER, Mender.OPENER),
         Reason.MANIFEST_INVALID: Meaning("FAILED_PRECONDITION", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.CALL_ID_REUSED: Meaning("ALREADY_EXISTS", Retry.NEVER, Mender.AGENT),
+        Reason.WORKSPACE_NOT_GRANTED: Meaning(
+            "FAILED_PRECONDITION", Retry.NEVER, Mender.PLATFORM_TEAM
+        ),
+        Reason.WORKSPACE_FULL: Meaning("RESOURCE_EXHAUSTED", Retry.NEVER, Mender.AGENT),
+        Reason.FILE_NOT_FOUND: Meaning("NOT_FOUND", Retry.NEVER, Mender.AGENT),
+        Reason.FILE_REFUSED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.AGENT),
+        Reason.FILE_TOO_LARGE: Meaning("RESOURCE_EXHAUSTED", Retry.NEVER, Mender.AGENT),
+        Reason.FILE_DIFFERS: Meaning("INVALID_ARGUMENT", Retry.NEVER, Mender.AGENT),
+        Reason.TRANSFER_TOO_SLOW: Meaning("RESOURCE_EXHAUSTED", Retry.LATER, Mender.AGENT),
         Reason.TASK_CLOSED: Meaning("FAILED_PRECONDITION", Retry.NEVER, Mender.OPENER),
         Reason.TASK_EXPIRED: Meaning("FAILED_PRECONDITION", Retry.NEVER, Mender.OPENER),
         Reason.TOOL_NOT_GRANTED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM),
