@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Accepted, Destination, Objection
+from sandbox_runtime.destinations.file import File
 from sandbox_runtime.destinations.model_text import ModelText
 from sandbox_runtime.destinations.schema import Schema
 from sandbox_runtime.destinations.sql import Sql
@@ -27,6 +28,12 @@ MAX_VALUE_DEPTH = 128
 DESTINATIONS: Mapping[str, Destination[Any]] = MappingProxyType(
     {destination.kind: destination for destination in (Sql(), Schema(), ModelText())}
 )
+"""Those that manifests name, by the key under which they do."""
+
+_ALL: Mapping[str, Destination[Any]] = MappingProxyType(
+    {**DESTINATIONS, File.kind: File(DESTINATIONS)}
+)
+"""With that of files, which no argument and no result can be."""
 
 
 def check(kind: str, value: Json, settings: Json) -> Accepted:
@@ -62,11 +69,11 @@ def dump(settings: Strict) -> Json:
 
 @lru_cache(maxsize=256)
 def _parsed(kind: str, settings: bytes) -> Strict:
-    return DESTINATIONS[kind].settings.model_validate_json(settings)
+    return _ALL[kind].settings.model_validate_json(settings)
 
 
 def _destination(kind: str) -> Destination[Any]:
-    if kind not in DESTINATIONS:
+    if kind not in _ALL:
         msg = f"no destination `{kind}`"
         raise ValueError(msg)
-    return DESTINATIONS[kind]
+    return _ALL[kind]

@@ -217,9 +217,7 @@ def test_a_put_file_is_the_task_s_own_and_replaces_in_one_step(
     assert [each.name for each in file.parent.iterdir()] == ["in.csv"]
 
 
-def test_a_file_that_does_not_appear_leaves_nothing(
-    tree: Path, root: int, tmp_path: Path
-) -> None:
+def test_a_file_that_does_not_appear_leaves_nothing(tree: Path, root: int, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"x")
     with (tmp_path / "source").open("rb") as source:
         with writing.staged(root, ("in.csv",), source.fileno(), uid=UID):
@@ -236,9 +234,7 @@ def test_a_planted_link_is_replaced_and_not_written_through(
     assert (tree.parent / "secret").read_bytes() == SECRET
 
 
-def test_a_hard_link_s_other_name_keeps_what_it_held(
-    tree: Path, root: int, tmp_path: Path
-) -> None:
+def test_a_hard_link_s_other_name_keeps_what_it_held(tree: Path, root: int, tmp_path: Path) -> None:
     os.link(tree.parent / "secret", tree / "in.csv")
     put(root, tmp_path, "in.csv", b"new")
     assert (tree.parent / "secret").read_bytes() == SECRET
