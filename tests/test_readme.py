@@ -19,7 +19,7 @@ import pytest
 from sandbox_runtime.client import Broker, CallRefused
 from sandbox_runtime.manifests.constraint import Constraint
 from sandbox_runtime.manifests.loader import load_tree
-from sandbox_runtime.server.settings import parse
+from sandbox_runtime.server.loading import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,8 @@ import click
 
 from sandbox_runtime.cli.options import config_option, speaks
 from sandbox_runtime.destinations import json_text
-from sandbox_runtime.manifests.source import read
+from sandbox_runtime.server.loading import given
 from sandbox_runtime.server.origins import origins
-from sandbox_runtime.server.settings import parse, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +24,7 @@ if TYPE_CHECKING:
 @speaks
 def command(output: Output, config: Path) -> None:
     """Print the settings that `serve --config FILE` would run with."""
-    file, text = str(config), text_of(config)
-    settings = parse(file, text)
-    (document,) = read(file, text).documents
-    found = origins(file, document, settings)
+    found = origins(given(config))
     listed: list[Json] = [
         {"name": one.name, "value": one.value, "source": one.source} for one in found
     ]

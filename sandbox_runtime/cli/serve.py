@@ -16,12 +16,14 @@ import structlog
 from sandbox_runtime.cli.options import DEFAULT_STATE, data_option, sources, speaks
 from sandbox_runtime.cli.output import FAULT, Failure, Output
 from sandbox_runtime.server.listening import ListenRefused
+from sandbox_runtime.server.loading import load, parse
 from sandbox_runtime.server.serving import Ready, serve
-from sandbox_runtime.server.settings import Settings, load, parse
 from sandbox_runtime.validators.process import ValidatorsUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sandbox_runtime.server.settings import Settings
 
 
 @click.command("serve")
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 @click.option(
     "--dev",
     is_flag=True,
-    help="Without settings: ./tool_manifests, loopback with a token, state under --state.",
+    help="Without settings, in a file or the environment: ./tool_manifests, loopback with a token,"
+    " state under --state.",
 )
 @click.option(
     "--state",

@@ -35,7 +35,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Problem:
-    """One thing to mend. Lines and columns count from 1; columns count characters."""
+    """One thing to mend. Lines and columns count from 1; columns count characters.
+
+    Line 0: `file` is no file, and has no lines; a variable of the environment, for one.
+    """
 
     file: str
     line: int
@@ -49,7 +52,8 @@ class Problem:
 
     def __str__(self) -> str:
         mend = f"; {self.mend}" if self.mend else ""
-        return f"{printable(self.file)}:{self.line}:{self.column}: {self.message}{mend}"
+        place = f":{self.line}:{self.column}" if self.line else ""
+        return f"{printable(self.file)}{place}: {self.message}{mend}"
 
 
 class ManifestErrors(Exception):  # noqa: N818 - carries them all, and is named for that

@@ -13,11 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox_runtime.manifests.problems import Where
-    from sandbox_runtime.manifests.source import Document
+    from sandbox_runtime.server.loading import Given
     from sandbox_runtime.server.settings import Settings
     from sandbox_runtime.strict import Json
-
-DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +26,14 @@ class Origin:
     """`listen.socket`, `peers[0].uid`."""
     value: Json
     source: str
-    """`file:line`, or `default`."""
+    """`file:line`, a variable's name, or `default`."""
 
 
-def origins(file: str, document: Document, settings: Settings) -> list[Origin]:
-    """Return every setting; `document` is the text that `settings` were read from."""
+def origins(given: Given) -> list[Origin]:
+    """Return every setting that follows from what was given. Raises `ManifestErrors`."""
     return [
-        Origin(name=_name(where), value=value, source=_source(file, document, where))
-        for where, value in _leaves((), _in_force(settings))
+        Origin(name=_name(where), value=value, source=given.source(where))
+        for where, value in _leaves((), _in_force(given.settings()))
     ]
 
 
@@ -66,9 +64,3 @@ def _parts(value: Json) -> list[tuple[str | int, Json]]:
 def _name(where: Where) -> str:
     parts = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in where)
     return "".join(parts).removeprefix(".")
-
-
-def _source(file: str, document: Document, where: Where) -> str:
-    if where not in document.values:
-        return DEFAULT
-    return f"{file}:{document.values[where].line}"

@@ -1,34 +1,27 @@
 """How is this broker set up?
 
-Law: one YAML file, read as strictly as a manifest: what is misspelt, missing or not there on
-this machine is an error at file:line:column, before anything listens.
+Law: what is misspelt, missing or not there on this machine is an error. No setting is a secret:
+a secret lies in a file, and a setting names the file.
 """
 
 from __future__ import annotations
 
 import grp
-import json
 import os
 import stat
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sandbox_runtime.manifests.constraint import Scalar
-from sandbox_runtime.manifests.explain import explain, nulls
 from sandbox_runtime.manifests.model import Name, Subject, VariableName
-from sandbox_runtime.manifests.problems import Finding, ManifestErrors, Problem
-from sandbox_runtime.manifests.source import Document, read
 from sandbox_runtime.manifests.units import Duration, Size, durations, sizes
 from sandbox_runtime.server.caller import Caller, Role
 from sandbox_runtime.server.rates import Rate
 from sandbox_runtime.strict import Strict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _LONGEST_SOCKET = 107
 """Bytes of a Unix socket's path; `sun_path` ends with a zero (unix(7))."""
@@ -203,52 +196,3 @@ class Settings(Strict):
     def callers(self) -> dict[int, Caller]:
         """Return the same, by uid."""
         return {peer.uid: peer.caller() for peer in self.peers_in_force()}
-
-
-def load(path: Path) -> Settings:
-    """Return the settings in a YAML file. Raises `ManifestErrors` with every problem."""
-    return parse(str(path), text_of(path))
-
-
-def text_of(path: Path) -> str:
-    """Return the text of a file of settings. Raises `ManifestErrors`."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ManifestErrors(
-            [Problem(file=str(path), line=1, column=1, message=f"cannot be read: {why}")]
-        ) from error
-
-
-def parse(file: str, text: str) -> Settings:
-    """Return the settings of this text, which problems show as `file`."""
-    content = read(file, text)
-    if content.problems:
-        raise ManifestErrors(content.problems)
-    if len(content.documents) != 1:
-        one = Problem(file=file, line=1, column=1, message="expected one document")
-        raise ManifestErrors([one])
-    document = content.documents[0]
-    try:
-        settings = Settings.model_validate_json(json.dumps(document.data))
-    except ValidationError as error:
-        findings = explain(error, document.data, Settings)
-        raise ManifestErrors(_placed(file, document, findings)) from error
-    if problems := list(_placed(file, document, nulls(settings))):
-        raise ManifestErrors(problems)
-    return settings
-
-
-def _placed(file: str, document: Document, findings: Iterable[Finding]) -> Iterator[Problem]:
-    for finding in findings:
-        locate = document.key_at if finding.on_key else document.value_at
-        at = locate(finding.where)
-        yield Problem(
-            file=file,
-            line=at.line,
-            column=at.column,
-            message=finding.message,
-            expected=finding.expected,
-            mend=finding.mend,
-        )

@@ -8,7 +8,8 @@ import pytest
 
 from sandbox_runtime.manifests.problems import ManifestErrors
 from sandbox_runtime.server.caller import Role
-from sandbox_runtime.server.settings import Settings, load, parse
+from sandbox_runtime.server.loading import load, parse
+from sandbox_runtime.server.settings import Settings
 
 WHOLE = """\
 state_dir: /var/lib/broker

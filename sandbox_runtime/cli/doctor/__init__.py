@@ -20,7 +20,7 @@ from sandbox_runtime.cli.doctor.of_machine import of_machine
 from sandbox_runtime.cli.doctor.seeing import facts
 from sandbox_runtime.cli.options import speaks
 from sandbox_runtime.cli.output import FAILED, printable
-from sandbox_runtime.server.settings import load, parse
+from sandbox_runtime.server.loading import load, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
