@@ -14,9 +14,10 @@ there as Protocols; `server` joins them.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox_runtime import entries, policy
@@ -50,6 +51,8 @@ class Shown:
     identity: str | None = None
     certificate: str | None = None
     """SHA-256 of it; the task's token is bound to it."""
+    claims: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    """What the subject's own identity carries; nothing of a delegate's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,15 +128,19 @@ class Broker:
         lifetime: timedelta | None,
         shown: Shown = Shown(),
     ) -> Opened:
-        """Open a task under `manifest` for `subject`; raise `Refusal`."""
+        """Open a task under `manifest` for `subject`; raise `Refusal`.
+
+        `variables` are those that the request brings.
+        """
         loaded = self._tree.tasks.get(manifest)
         if loaded is None:
             raise Refusal("no such task manifest is loaded", reason=Reason.MANIFEST_NOT_FOUND)
         policy.delegated(loaded, shown.delegate)
-        lives_for = policy.admit(loaded, subject, variables, lifetime)
+        opener = policy.Opener(subject=subject, claims=shown.claims)
+        admitted = policy.admit(loaded, opener, variables, lifetime)
         task, token, now = self._new_id(), self._new_secret(), self._ledger.now()
         self._ledger.create_key(task)
-        brought = Brought(prompt=tuple(prompt), variables=dict(variables))
+        brought = Brought(prompt=tuple(prompt), variables=dict(admitted.variables))
         body = self._ledger.seal(task, brought)
         record = TaskOpened(
             at=now,
@@ -146,8 +153,9 @@ class Broker:
             identity=shown.identity,
             certificate=shown.certificate,
             token_mac=self._ledger.mac(task, credential(token, shown.certificate)),
-            expires_at=now + lives_for // _MICROSECOND,
+            expires_at=now + admitted.lives_for // _MICROSECOND,
             prompt=tuple(part.source for part in brought.prompt),
+            variables=dict(admitted.origins),
             body=body.ref,
         )
         return Opened(live=await self._ledger.open(record, body, brought), token=token)

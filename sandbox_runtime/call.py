@@ -210,6 +210,10 @@ class CheckedResult(Strict):
     artifacts: tuple[Artifact, ...] = ()
     changes: tuple[str, ...] = ()
     integrity: str = "untrusted"
+    confidentiality: str | None = None
+    """None: nothing came back, or the log is from before results had it."""
+    source: str | None = None
+    """What the result came from; None as above."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,6 +266,8 @@ def outcome(
         wall_ms=answered.wall_ms,
         result_bytes=size(checked),
         integrity=checked.integrity,
+        confidentiality=checked.confidentiality,
+        source=checked.source,
         stages=dict(answered.stages),
         body=body,
     )

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     # What was sent
     REQUEST_INVALID = "REQUEST_INVALID"
     VARIABLE_INVALID = "VARIABLE_INVALID"
+    CLAIM_INVALID = "CLAIM_INVALID"
     MANIFEST_INVALID = "MANIFEST_INVALID"
     CALL_ID_REUSED = "CALL_ID_REUSED"
     # Files of a task's workspace
@@ -112,6 +113,7 @@ TABLE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.MANIFEST_NOT_FOUND: Meaning("NOT_FOUND", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.REQUEST_INVALID: Meaning("INVALID_ARGUMENT", Retry.NEVER, Mender.AGENT),
         Reason.VARIABLE_INVALID: Meaning("INVALID_ARGUMENT", Retry.NEVER, Mender.OPENER),
+        Reason.CLAIM_INVALID: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.OPERATOR),
         Reason.MANIFEST_INVALID: Meaning("FAILED_PRECONDITION", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.CALL_ID_REUSED: Meaning("ALREADY_EXISTS", Retry.NEVER, Mender.AGENT),
         Reason.WORKSPACE_NOT_GRANTED: Meaning(

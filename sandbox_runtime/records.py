@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter
 from sandbox_runtime.call import Outcome
 from sandbox_runtime.destinations.json_text import MAX_SAFE_INTEGER, canonical
 from sandbox_runtime.errors import Reason
+from sandbox_runtime.manifests.variable import Origin
 from sandbox_runtime.strict import Json, Strict
 
 Micros = int
@@ -92,6 +93,8 @@ class TaskOpened(_Record):
     token_mac: str
     expires_at: Micros
     prompt: tuple[Literal["typed", "attached"], ...]
+    variables: dict[str, Origin] = Field(default={})
+    """Where each came from. Logs from before say nothing of it."""
     body: Body
     workspace: Allotment | None = None
     """None: its manifest asks for none."""
@@ -221,6 +224,9 @@ class CallOutcome(_Record):
     wall_ms: float
     result_bytes: int
     integrity: str
+    confidentiality: str | None = None
+    """With `source`, its label. None: nothing came back, or the record is older than this."""
+    source: str | None = None
     stages: dict[str, float]
     body: Body
 

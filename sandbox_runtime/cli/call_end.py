@@ -81,6 +81,8 @@ def document(end: CallEnd, files: dict[str, str]) -> dict[str, Any]:
         "changes": list(end.changes),
         "grant": end.grant,
         "integrity": end.integrity,
+        "confidentiality": end.confidentiality,
+        "source": end.source,
         "wall_ms": end.wall_time.total_seconds() * 1000,
         "record": end.record,
         "artifacts": [

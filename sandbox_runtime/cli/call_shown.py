@@ -50,6 +50,7 @@ def _decision(output: Output, view: CallView) -> None:
         "rule": decided.rule,
         "grant": decided.grant or "",
         "outcome": _outcome(view),
+        "labels": _labels(view),
     }
     _fields(output, facts)
 
@@ -65,6 +66,14 @@ def _outcome(view: CallView) -> str:
         return "under way" if view.intent is not None else ""
     code = f" {view.outcome.code}" if view.outcome.code else ""
     return f"{view.outcome.outcome}{code} after {view.outcome.wall_ms:.0f} ms"
+
+
+def _labels(view: CallView) -> str:
+    """Return what the result is labelled; nothing where none came back."""
+    if view.outcome is None or view.outcome.source is None:
+        return ""
+    outcome = view.outcome
+    return f"{outcome.integrity}, {outcome.confidentiality}, from {outcome.source}"
 
 
 def _proposal(output: Output, view: CallView) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox_runtime.audit.gathering import CallRecords
+    from sandbox_runtime.records import CallOutcome
     from sandbox_runtime.strict import Json, Strict
 
 _ERASED = "erased: the task's key was destroyed, and nobody can read them again"
@@ -96,6 +97,16 @@ def _listed(call: CallRecords) -> dict[str, Json]:
         "rule": decided.rule,
         "outcome": outcome.outcome if outcome else None,
         "wall_ms": outcome.wall_ms if outcome else None,
+        "labels": _labels(outcome) if outcome else None,
+    }
+
+
+def _labels(outcome: CallOutcome) -> dict[str, Json]:
+    """Return what a result is labelled."""
+    return {
+        "integrity": outcome.integrity,
+        "confidentiality": outcome.confidentiality,
+        "source": outcome.source,
     }
 
 

@@ -21,13 +21,16 @@ from sandbox_runtime.destinations import json_text
 from sandbox_runtime.evidence import layout
 from sandbox_runtime.evidence.faults import KeysRefused
 from sandbox_runtime.manifests.problems import ManifestErrors
+from sandbox_runtime.manifests.variable import from_where
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sandbox_runtime.audit.gathering import TaskRecords
     from sandbox_runtime.audit.reading import TaskView
     from sandbox_runtime.audit.timeline import Budget, Event
+    from sandbox_runtime.ledger import Brought
     from sandbox_runtime.records import Micros
     from sandbox_runtime.strict import Json
 
@@ -108,6 +111,7 @@ def show(output: Output, state: Path, task: str) -> None:
             "tree_digest": one.opened.tree_digest,
             "prompt": list(one.opened.prompt),
             "brought": _brought(view),
+            "variables": dict(one.opened.variables),
             "said_later": [part.model_dump(mode="json") for part in view.said] if view else [],
             "bodies_unreadable": unread,
             "timeline": [event.model_dump(mode="json") for event in events],
@@ -191,7 +195,15 @@ def _show_brought(output: Output, view: TaskView | None, unread: str | None) -> 
     for part in (*view.brought.prompt, *view.said):
         output.block(f"prompt, {part.source}", part.text)
     if view.brought.variables:
-        output.block("variables", json_text.canonical(view.brought.variables).decode())
+        output.heading("variables")
+        output.table(("name", "value", "from"), list(_variables(view, view.brought)))
+
+
+def _variables(view: TaskView, brought: Brought) -> Iterator[tuple[str, str, str]]:
+    declared = view.manifest.manifest.spec.variables if view.manifest is not None else {}
+    for name, value in sorted(brought.variables.items()):
+        origin = from_where(name, declared[name]) if name in declared else ""
+        yield name, json_text.canonical(value).decode(), origin
 
 
 def _show_timeline(output: Output, events: list[Event]) -> None:

@@ -133,6 +133,11 @@ class CallEnd:
     changes: tuple[str, ...]
     grant: str
     integrity: str
+    """`untrusted` or `trusted`: whether the result may steer what happens next."""
+    confidentiality: str
+    """`public` to `restricted`; empty where nothing came back."""
+    source: str
+    """Name of what the result came from; empty where nothing came back."""
     wall_time: timedelta
     record: int
     """Sequence number of the outcome's record in the log."""

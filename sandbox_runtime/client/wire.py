@@ -216,6 +216,8 @@ def end(answer: pb.CallEnd) -> CallEnd:
         changes=tuple(answer.changes),
         grant=answer.grant,
         integrity=answer.integrity,
+        confidentiality=answer.confidentiality,
+        source=answer.source,
         wall_time=answer.wall_time.ToTimedelta(),
         record=answer.record,
     )

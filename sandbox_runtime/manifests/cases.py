@@ -98,6 +98,8 @@ class Case(Strict):
     subject: Subject | None = None
     """Who opens the task. Left out: the first whom its manifest lets."""
     variables: dict[VariableName, Json] | None = None
+    claims: dict[str, Json] | None = None
+    """What the opener's identity carries."""
     call: Call | None = None
     sequence: Annotated[tuple[Step, ...], Field(min_length=1, max_length=1000)] | None = None
     expect: Expect
@@ -112,6 +114,8 @@ class Cases(Strict):
     """Of all cases that name no other."""
     variables: dict[VariableName, Json] = Field(default_factory=dict)
     """Of all cases that bring no others."""
+    claims: dict[str, Json] = Field(default_factory=dict)
+    """Of the identities of all cases that name no others."""
     cases: Annotated[tuple[Case, ...], Field(min_length=1, max_length=1000)]
 
 
@@ -121,6 +125,8 @@ class Asked(Call):
     task: Name
     subject: Subject | None = None
     variables: dict[VariableName, Json] = Field(default_factory=dict)
+    claims: dict[str, Json] = Field(default_factory=dict)
+    """What the opener's identity carries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

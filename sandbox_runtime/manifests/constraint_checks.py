@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sandbox_runtime.manifests.constraint import Constraint, Length, Range
-    from sandbox_runtime.manifests.model import ToolArgument, Variable
+    from sandbox_runtime.manifests.model import ToolArgument
+    from sandbox_runtime.manifests.variable import Variable
     from sandbox_runtime.strict import Json
 
 _TYPED = ("not_one_of", "subset", "range", "length", "regex", "each")
@@ -130,6 +131,10 @@ def _variable(name: str, variable: Variable, bounds: _Bounds, where: Where) -> I
             message=f"variable {quoted(name)} is of type {quoted(variable.type)}, "
             f"the tool's {_what(bounds)} of type {quoted(bounds.type)}",
         )
+    elif variable.value is not None and (against := bounds.objection(variable.value)) is not None:
+        what = f"the value of variable {quoted(name)}"
+        message = f"{what} is beyond what the tool's {_what(bounds)} may be: {against}"
+        yield Finding(where=where, message=message, mend="the tool's bounds hold for every grant")
 
 
 def _what(bounds: _Bounds) -> str:

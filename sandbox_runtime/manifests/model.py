@@ -16,6 +16,7 @@ from pydantic import Field, PlainSerializer, create_model
 from sandbox_runtime.destinations.registry import DESTINATIONS, dump
 from sandbox_runtime.manifests.constraint import Constraint, Scalar
 from sandbox_runtime.manifests.units import Duration, Size, durations, sizes
+from sandbox_runtime.manifests.variable import CLAIM, Variable
 from sandbox_runtime.strict import Json, Strict
 
 _NAME = r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$"
@@ -37,6 +38,7 @@ PATTERNS = MappingProxyType(
         _FOLDER: "a folder at or below the manifest's own, like `.` or `image`",
         _DATA_PATH: "a path below `/data`, like `/data/sales.db`",
         _GLOB: "a pattern of names below the workspace, like `*.csv` or `charts/*.html`",
+        CLAIM: "a claim's name, in printable ASCII without spaces",
     }
 )
 """What each pattern of this module asks for, in words."""
@@ -162,10 +164,24 @@ class Integrity(StrEnum):
     UNTRUSTED = "untrusted"
 
 
+class Confidentiality(StrEnum):
+    """Who may come to know data, from anybody to the fewest."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+    RESTRICTED = "restricted"
+
+
 class Labels(Strict):
-    """What is known of a result, wherever it travels."""
+    """What is known of a result, wherever it travels. Left out, each is at its tightest."""
 
     integrity: Integrity = Integrity.UNTRUSTED
+    """Whether it may steer what happens next."""
+    confidentiality: Confidentiality = Confidentiality.RESTRICTED
+    """Who may come to know it."""
+    source: Name | None = None
+    """What it came from, by a name that several tools may share. Left out: the tool's own."""
 
 
 class Artifacts(Strict):
@@ -258,15 +274,6 @@ class Tool(Strict):
     kind: Literal["Tool"]
     metadata: Metadata
     spec: ToolSpec
-
-
-class Variable(Strict):
-    """A value that whoever opens the task brings."""
-
-    type: Literal["string", "integer", "number", "boolean"]
-    regex: Annotated[str, Field(max_length=1000)] | None = None
-    """RE2; the whole of a string value must match."""
-    description: Annotated[str, Field(max_length=2000)] = ""
 
 
 class Lifetime(Strict):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations.contract import Widens
-from sandbox_runtime.manifests.bounds import pattern
 from sandbox_runtime.manifests.constraint_checks import constraints
 from sandbox_runtime.manifests.effective import narrowed
 from sandbox_runtime.manifests.model import (
@@ -21,7 +20,6 @@ from sandbox_runtime.manifests.model import (
     Task,
     Tool,
     ToolArgument,
-    Variable,
 )
 from sandbox_runtime.manifests.order_checks import order
 from sandbox_runtime.manifests.problems import (
@@ -34,12 +32,14 @@ from sandbox_runtime.manifests.problems import (
     quoted,
 )
 from sandbox_runtime.manifests.units import print_duration
+from sandbox_runtime.manifests.variable_checks import check_variables
 from sandbox_runtime.manifests.variables import ESCAPE, reference, strings
 from sandbox_runtime.manifests.workspace_checks import workspace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from sandbox_runtime.manifests.variable import Variable
     from sandbox_runtime.strict import Json, Strict
 
 _GRANTS: Where = ("spec", "grants")
@@ -66,7 +66,7 @@ def check_task(task: Task, data: Json, known: Known) -> Iterator[Finding]:
     yield from _ids(spec.grants)
     yield from order(spec.grants, _GRANTS)
     yield from _crowded(spec.grants, known)
-    yield from _patterns(spec.variables)
+    yield from check_variables(spec.variables, ("spec", "variables"))
     yield from workspace(spec, known.tools)
     for index, grant in enumerate(spec.grants):
         yield from _grant(grant, spec.variables, known, (*_GRANTS, index))
@@ -106,17 +106,6 @@ def _crowded(grants: tuple[Grant, ...], known: Known) -> Iterator[Finding]:
                 f"{asked[grant.tool]} checks of one call, more than {MAX_CHECKS}",
                 mend="join grants that differ little, as with `one_of`, or split the task",
             )
-
-
-def _patterns(variables: Mapping[str, Variable]) -> Iterator[Finding]:
-    for name, variable in variables.items():
-        where: Where = ("spec", "variables", name, "regex")
-        if variable.regex is None:
-            continue
-        if variable.type != "string":
-            message = f"`regex` means nothing for a variable of type {quoted(variable.type)}"
-            yield Finding(where=where, message=message, mend="remove it", on_key=True)
-        yield from pattern(variable.regex, where)
 
 
 def _grant(

@@ -4,7 +4,7 @@ Law: pure functions of recorded inputs. Nothing here knows a clock, a file or a 
 anyone can decide a recorded call again, bit for bit.
 """
 
-from sandbox_runtime.policy.admit import admit
+from sandbox_runtime.policy.admit import Admitted, Opener, admit
 from sandbox_runtime.policy.answer import Invalid, ToolAnswer, answer_checks, read_answer
 from sandbox_runtime.policy.decide import Turn, decide, may_run, spent, tried, wall_time_left
 from sandbox_runtime.policy.match import match
@@ -19,8 +19,10 @@ from sandbox_runtime.policy.opener import (
 from sandbox_runtime.policy.release import bytes_left, release
 
 __all__ = [
+    "Admitted",
     "DelegateNotAllowed",
     "Invalid",
+    "Opener",
     "ToolAnswer",
     "Turn",
     "admit",

@@ -41,14 +41,16 @@ def release(
     if len(findings) != len(checks):  # 1
         return _refused(verdicts)
     value: Json = findings[-1].value if findings else answer.result
-    failed = answer.error is not None
+    failed, labels = answer.error is not None, tool.spec.result.labels
     result = CheckedResult(
         outcome=Outcome.TOOL_ERROR if failed else Outcome.OK,
         result=None if failed else canonical(value).decode(),
         error=ToolError.model_validate(value) if failed else None,
         artifacts=answer.artifacts,
         changes=tuple(change for finding in findings for change in finding.changes),
-        integrity=tool.spec.result.labels.integrity,
+        integrity=labels.integrity,
+        confidentiality=labels.confidentiality,
+        source=labels.source or tool.metadata.name,
     )
     if size(result) > MAX_RESULT:  # 2
         return _TOO_LARGE_TO_KEEP

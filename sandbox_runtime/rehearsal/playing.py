@@ -78,26 +78,31 @@ class _Container:
 
 
 def opened(
-    tree: Catalogue, manifest: str, subject: str | None, variables: Mapping[str, Json]
+    tree: Catalogue,
+    manifest: str,
+    subject: str | None,
+    variables: Mapping[str, Json],
+    claims: Mapping[str, Json],
 ) -> OpenTask:
     """Return a task as it would be opened; raise the `Refusal` that its opener would get."""
     loaded = tree.tasks[manifest]
-    opener = subject or loaded.manifest.spec.opened_by[0]
-    lives_for = policy.admit(loaded, opener, variables, None)
+    opener = policy.Opener(subject=subject or loaded.manifest.spec.opened_by[0], claims=claims)
+    admitted = policy.admit(loaded, opener, variables, None)
     record = TaskOpened(
         at=START,
         task=TASK,
         manifest=manifest,
         manifest_digest=loaded.digest,
         tree_digest=tree.digest,
-        subject=opener,
+        subject=opener.subject,
         token_mac="",
-        expires_at=START + lives_for // MICROSECOND,
+        expires_at=START + admitted.lives_for // MICROSECOND,
         prompt=(),
+        variables=dict(admitted.origins),
         body=_NO_BODY,
     )
     state = begin(record, loaded.manifest.spec.grants)
-    return OpenTask(state=state, manifest=loaded, tools=tree.tools, variables=variables)
+    return OpenTask(state=state, manifest=loaded, tools=tree.tools, variables=admitted.variables)
 
 
 def judged(task: OpenTask, call: ProposedCall, now: Micros) -> Judged:

@@ -28,7 +28,7 @@ from sandbox_runtime.rehearsal.playing import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox_runtime.manifests.cases import Call, Case, LoadedCases
+    from sandbox_runtime.manifests.cases import Call, Case, Cases, LoadedCases
     from sandbox_runtime.manifests.catalogue import Catalogue, LoadedTask, Place
     from sandbox_runtime.rehearsal.playing import Judged
     from sandbox_runtime.strict import Json
@@ -60,9 +60,8 @@ def run(tree: Catalogue, cases: LoadedCases) -> Iterator[CaseEnd]:
     """Yield what comes of each case of a file, in order."""
     for index, case in enumerate(cases.manifest.cases):
         name = case.task or cases.manifest.task or ""
-        variables = cases.manifest.variables if case.variables is None else case.variables
         run = _Run(manifest=tree.tasks[name])
-        _play(run, tree, case, variables)
+        _play(run, tree, case, cases.manifest)
         yield CaseEnd(
             name=case.name,
             place=cases.place(("cases", index, "name")),
@@ -71,9 +70,11 @@ def run(tree: Catalogue, cases: LoadedCases) -> Iterator[CaseEnd]:
         )
 
 
-def _play(run: _Run, tree: Catalogue, case: Case, variables: dict[str, Json]) -> None:
+def _play(run: _Run, tree: Catalogue, case: Case, common: Cases) -> None:
+    variables = common.variables if case.variables is None else case.variables
+    claims = common.claims if case.claims is None else case.claims
     try:
-        task = opened(tree, run.manifest.name, case.subject, variables)
+        task = opened(tree, run.manifest.name, case.subject, variables, claims)
     except Refusal as refusal:
         run.differences.extend(_differ(_unopened(refusal), case.expect, run.manifest))
         return

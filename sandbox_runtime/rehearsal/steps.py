@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sandbox_runtime import policy
 from sandbox_runtime.call import Finding, Objected, Permitted, Refused
 from sandbox_runtime.destinations import json_text
+from sandbox_runtime.manifests.variable import from_where
 from sandbox_runtime.manifests.variables import bind_constraints
 from sandbox_runtime.policy.constraints import breaches
 from sandbox_runtime.policy.match import lives
@@ -77,6 +78,7 @@ def told(refused: Refused, *, values: bool) -> str:
 
 def _steps(look: _Look) -> Iterator[Step]:
     judged = look.judged
+    yield from _variables(look)
     dead = lives(judged.task, judged.at)
     yield _judged(look, "task lives", dead, ("spec", "lifetime"))
     if dead is not None:
@@ -89,6 +91,14 @@ def _steps(look: _Look) -> Iterator[Step]:
     yield from _budgets(look, spent)
     if spent is None:
         yield from _grants(look)
+
+
+def _variables(look: _Look) -> Iterator[Step]:
+    """Yield where each variable came from; a step for each, as it was settled by the opening."""
+    for name, variable in look.judged.task.manifest.manifest.spec.variables.items():
+        value = json_text.canonical(look.judged.task.variables[name]).decode()
+        said = f"{from_where(name, variable)}{f': {value}' if look.values else ''}"
+        yield look.step(f"${name}", Says.HOLDS, said, ("spec", "variables", name))
 
 
 def _judged(look: _Look, what: str, refused: Refused | None, rule: Rule) -> Step:

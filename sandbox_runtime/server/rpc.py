@@ -204,9 +204,10 @@ class BrokerRpc(Service, BrokerServiceServicer):
 
 
 def _shown(asked: Asked) -> Shown:
-    caller = asked.caller
+    caller, itself = asked.caller, asked.behalf is None
     return Shown(
-        delegate=caller.subject if asked.behalf is not None else None,
+        delegate=None if itself else caller.subject,
         identity=caller.identity,
         certificate=caller.certificate,
+        claims=dict(caller.claims) if itself else {},
     )

@@ -201,6 +201,8 @@ def end(call: CallEnd) -> pb.CallEnd:
         changes=[*call.changes, *checked.changes],
         grant=call.grant,
         integrity=checked.integrity,
+        confidentiality=checked.confidentiality or "",
+        source=checked.source or "",
         wall_time=wall,
         record=call.record,
     )

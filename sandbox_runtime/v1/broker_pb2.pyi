@@ -575,6 +575,8 @@ class CallEnd(google.protobuf.message.Message):
     INTEGRITY_FIELD_NUMBER: builtins.int
     WALL_TIME_FIELD_NUMBER: builtins.int
     RECORD_FIELD_NUMBER: builtins.int
+    CONFIDENTIALITY_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
     call_id: builtins.str
     """The call's id."""
     outcome: Global___Outcome.ValueType
@@ -595,6 +597,14 @@ class CallEnd(google.protobuf.message.Message):
     """`untrusted` unless the tool's manifest says otherwise."""
     record: builtins.int
     """Sequence number of the outcome's record in the log."""
+    confidentiality: builtins.str
+    """Who may come to know the result: `public`, `internal`, `confidential` or `restricted`, as the
+    tool's manifest labels it; empty where no result or error came back.
+    """
+    source: builtins.str
+    """Name of what the result came from: the tool's, unless its manifest names another; empty where
+    no result or error came back.
+    """
     @property
     def error(self) -> Global___ToolError:
         """The tool's error; set when outcome is OUTCOME_TOOL_ERROR."""
@@ -626,9 +636,11 @@ class CallEnd(google.protobuf.message.Message):
         integrity: builtins.str = ...,
         wall_time: google.protobuf.duration_pb2.Duration | None = ...,
         record: builtins.int = ...,
+        confidentiality: builtins.str = ...,
+        source: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["error", b"error", "wall_time", b"wall_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["arguments_json", b"arguments_json", "artifacts", b"artifacts", "call_id", b"call_id", "changes", b"changes", "detail", b"detail", "error", b"error", "grant", b"grant", "integrity", b"integrity", "outcome", b"outcome", "record", b"record", "result_json", b"result_json", "wall_time", b"wall_time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arguments_json", b"arguments_json", "artifacts", b"artifacts", "call_id", b"call_id", "changes", b"changes", "confidentiality", b"confidentiality", "detail", b"detail", "error", b"error", "grant", b"grant", "integrity", b"integrity", "outcome", b"outcome", "record", b"record", "result_json", b"result_json", "source", b"source", "wall_time", b"wall_time"]) -> None: ...
 
 Global___CallEnd: typing_extensions.TypeAlias = CallEnd
 

@@ -91,11 +91,14 @@ def test_an_end_says_all_that_the_wire_says() -> None:
         changes=["one", "two"],
         grant="g",
         integrity="untrusted",
+        confidentiality="internal",
+        source="ledger",
         record=7,
     )
     answer.wall_time.FromMilliseconds(1500)
     end = wire.end(answer)
     assert end.result is None
+    assert (end.integrity, end.confidentiality, end.source) == ("untrusted", "internal", "ledger")
     assert end.error is not None
     assert (end.error.code, end.error.message) == ("E", "no")
     assert end.artifacts[0].content == b"x"

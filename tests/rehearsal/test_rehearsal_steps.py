@@ -27,7 +27,7 @@ RICH = TASK.replace("max_calls: 1\n", "max_calls: 9\n      rate: {calls: 2, per:
 
 def told(arguments: str, *, values: bool = False, at: int = START) -> tuple[Step, ...]:
     tree = load_texts({**SOURCES, "tasks/greeting.yaml": RICH})
-    task = opened(tree, "greeting", None, {"friend": "Ada"})
+    task = opened(tree, "greeting", None, {"friend": "Ada"}, {})
     return steps(judged(task, propose(arguments), at), values=values)
 
 
@@ -38,6 +38,7 @@ def short(found: tuple[Step, ...]) -> list[tuple[str, str, str]]:
 def test_every_step_of_a_refused_call_is_told_in_order() -> None:
     found = told('{"name": "Grace Hopper", "times": 3}')
     assert short(found) == [
+        ("", "$friend", "holds"),
         ("", "task lives", "holds"),
         ("friends", "arguments schema", "holds"),
         ("friends", "/name exact", "refuses"),
@@ -68,14 +69,15 @@ def test_grants_after_the_one_that_permits_are_not_reached() -> None:
 
 def test_a_call_that_matches_nothing_ends_there() -> None:
     assert short(told('{"nick": "Ada"}')) == [
+        ("", "$friend", "holds"),
         ("", "task lives", "holds"),
         ("", "a grant matches", "refuses"),
     ]
 
 
 def test_a_task_that_is_over_is_the_first_and_last_step() -> None:
-    (only,) = told('{"name": "Ada"}', at=START + 15 * MINUTE)
-    assert (only.says, only.told.split(":")[0]) == (Says.REFUSES, "TASK_EXPIRED")
+    (_, last) = told('{"name": "Ada"}', at=START + 15 * MINUTE)
+    assert (last.says, last.told.split(":")[0]) == (Says.REFUSES, "TASK_EXPIRED")
 
 
 def test_values_stay_out_unless_they_are_asked_for() -> None:
@@ -149,7 +151,8 @@ def test_the_command_explains_a_file(tmp_path: Path) -> None:
     assert "rule tree/tasks/greeting.yaml:14" in shown.stdout
     document = json.loads(command(call, "--manifests", tree, "--json").stdout)
     assert (document["verdict"], document["rule"]) == ("refused", "tree/tasks/greeting.yaml:14")
-    assert document["steps"][0]["what"] == "task lives"
+    assert [step["what"] for step in document["steps"][:2]] == ["$friend", "task lives"]
+    assert document["steps"][0]["told"] == "brought by the opener"
     call.write_text(json.dumps({**asked, "task": "greetin"}))
     wrong = command(call, "--manifests", tree)
     assert wrong.returncode == 1

@@ -38,6 +38,8 @@ def ended(outcome: Outcome, *, result: Json = None, error: ToolError | None = No
         changes=(),
         grant="compute",
         integrity="untrusted",
+        confidentiality="public",
+        source="sql_query",
         wall_time=timedelta(seconds=1),
         record=7,
     )
