@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
 
 import pytest
 
 from sandbox_runtime.client import CallRefused
 from sandbox_runtime.errors import Mender, Reason
 from sandbox_runtime.records import CallOutcome, TaskOpened, leaf, parse
+from sandbox_runtime.server.settings import Peer
+from sandbox_runtime.v1 import broker_pb2 as pb
 from tests.support.manifests import SOURCES, TASK, TOOL
-from tests.support.serving import served, write_tree
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.support.serving import SUBJECT, served, write_tree
+from tests.support.wire_calls import info, refused
 
 FRIEND = 'friend: {type: string, regex: "[A-Z][a-z]+"}'
 MAIL = FRIEND + "\n    mail: {format: email}\n    house: {value: Mrs}"
@@ -70,6 +71,51 @@ async def test_an_identity_without_the_claim_opens_no_task_and_cannot_bring_it(
     assert missing.value.mender is Mender.OPERATOR
     assert brought.value.reason is Reason.VARIABLE_INVALID
     assert "task.opened" not in here.kinds()
+
+
+CLAIMED = "friend: {source: identity_claim, claim: given_name}"
+GATEWAY = "agent:gateway"
+
+
+def known(subject: str = SUBJECT, **claims: str | int) -> tuple[Peer, ...]:
+    return (Peer(uid=os.geteuid(), subject=subject, claims=claims),)
+
+
+async def test_a_claim_of_the_callers_identity_decides_what_its_calls_may_be(
+    tmp_path: Path,
+) -> None:
+    own = tree(tmp_path, CLAIMED)
+    async with (
+        served(tmp_path, manifests=own, peers=known(given_name="Ada", friend="Eve")) as here,
+        here.client() as broker,
+        await broker.open_task("greeting") as task,
+    ):
+        assert (await task.check("greet", {"name": "Ada"})).grant == "friends"
+        with pytest.raises(CallRefused):
+            await task.check("greet", {"name": "Eve"})
+    (opened,) = [one for one in here.records() if isinstance(one, TaskOpened)]
+    assert opened.variables == {"friend": "identity_claim"}
+
+
+async def test_a_claim_of_another_type_opens_no_task(tmp_path: Path) -> None:
+    own = tree(tmp_path, CLAIMED)
+    async with (
+        served(tmp_path, manifests=own, peers=known(given_name=7)) as here,
+        here.client() as broker,
+    ):
+        with pytest.raises(CallRefused, match=r"claim `given_name`.*: not a string") as caught:
+            await broker.open_task("greeting")
+    assert caught.value.reason is Reason.CLAIM_INVALID
+
+
+async def test_a_delegates_claims_are_not_those_of_whom_it_asks_for(tmp_path: Path) -> None:
+    own = tree(tmp_path, CLAIMED)
+    task = Path(own) / "tasks/greeting.yaml"
+    task.write_text(task.read_text().replace("  var", f'  delegates: ["{GATEWAY}"]\n  var'))
+    async with served(tmp_path, manifests=own, peers=known(GATEWAY, given_name="Ada")) as here:
+        asked = pb.OpenTaskRequest(manifest="greeting")
+        error = await refused(here.unix, "OpenTask", asked, (("on-behalf-of", SUBJECT),))
+    assert info(error).reason == "CLAIM_INVALID"
 
 
 LABELLED = TOOL.replace(
