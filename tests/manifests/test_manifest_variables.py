@@ -20,8 +20,8 @@ WRONG = {
         ),
     ),
     "a misspelt key": (
-        (TENANT, "{type: integer, clame: tenant}"),
-        "7:29: unknown key `clame`; did you mean `claim`?",
+        (TENANT, "{type: integer, claimm: tenant}"),
+        "7:29: unknown key `claimm`; did you mean `claim`?",
     ),
     "a claim of nobody": (
         (TENANT, "{type: integer, claim: org}"),

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox_runtime.client import CallRefused
 from sandbox_runtime.errors import Mender, Reason
+from sandbox_runtime.manifests.constraint import Scalar
 from sandbox_runtime.records import CallOutcome, TaskOpened, leaf, parse
 from sandbox_runtime.server.settings import Peer
 from sandbox_runtime.v1 import broker_pb2 as pb
@@ -77,7 +78,7 @@ CLAIMED = "friend: {source: identity_claim, claim: given_name}"
 GATEWAY = "agent:gateway"
 
 
-def known(subject: str = SUBJECT, **claims: str | int) -> tuple[Peer, ...]:
+def known(subject: str = SUBJECT, **claims: Scalar) -> tuple[Peer, ...]:
     return (Peer(uid=os.geteuid(), subject=subject, claims=claims),)
 
 
