@@ -30,10 +30,12 @@ from sandbox_runtime.task import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
+    from sandbox_runtime.answering import Answering, OutputEnd
     from sandbox_runtime.call import ProposedCall
     from sandbox_runtime.deciding import Deciding
     from sandbox_runtime.ledger import Ledger, Live, PromptPart, Running, Ticket
     from sandbox_runtime.manifests.catalogue import Catalogue
+    from sandbox_runtime.output import ProposedOutput
     from sandbox_runtime.running import Runs
     from sandbox_runtime.strict import Json
 
@@ -103,6 +105,7 @@ class Broker:
         ledger: Ledger,
         deciding: Deciding,
         runs: Runs,
+        answering: Answering,
         new_id: Callable[[], str],
         new_secret: Callable[[], str],
         most_detached: int = 16,
@@ -113,6 +116,7 @@ class Broker:
         self._ledger = ledger
         self._deciding = deciding
         self._runs = runs
+        self._answering = answering
         self._new_id = new_id
         self._new_secret = new_secret
         self._most_detached = most_detached
@@ -192,6 +196,17 @@ class Broker:
         if begun.last is not None:
             await begun.last.wait()
         return None if call.call_id in live.running else self.recorded(live, call.call_id)
+
+    async def check_output(self, live: Live, proposed: ProposedOutput) -> OutputEnd:
+        """Decide a final answer and return its recorded end; raise `Refusal`.
+
+        The same answer sent again gets the same end.
+        """
+        step = self._answering.decide
+        last = await self._whole(live.lock, lambda: step(live, proposed))
+        if last is not None:
+            await last.wait()
+        return self._answering.recorded(live, proposed.output_id)
 
     def recorded(self, live: Live, call_id: str) -> CallEnd:
         """Return the recorded end of a call; raise its `Refusal` where it was refused."""

@@ -143,7 +143,7 @@ class Deciding:
 
     async def decide(self, live: Live, call: ProposedCall, *, checked_only: bool) -> Decided:
         """Decide `call` and enqueue the decision. The caller holds the task's lock."""
-        self._refuse_muted(live)
+        refuse_muted(self._ledger, live)
         trial = _Trial(call=call, watch=Stopwatch(self._monotonic), matched_at=self._ledger.now())
         decision = await self._judge(live, trial)
         container: Container | None = None
@@ -204,18 +204,20 @@ class Deciding:
             _log.info("call", **entries.wide_decision(record), record=ticket.sequence)
         return Decided(decision=decision, record=record, container=container, ticket=ticket)
 
-    def _refuse_muted(self, live: Live) -> None:
-        budgets, state = live.task.manifest.manifest.spec.budgets, live.task.state
-        counted = state.refusals < budgets.refusals and state.checks < budgets.checks
-        if counted and state.unspent_bytes < MAX_UNSPENT_BYTES:
-            return
-        if not state.muted:
-            self._ledger.append(live, [RefusalsSpent(at=self._ledger.now(), task=state.id)])
-        raise Refusal(
-            "the task has used up its refused calls and checks; nothing more of it is decided",
-            reason=Reason.REFUSALS_SPENT,
-            hint="open a new task",
-        )
+
+def refuse_muted(ledger: Ledger, live: Live) -> None:
+    """Raise where the task has used up what it may be refused; say so in the log once."""
+    budgets, state = live.task.manifest.manifest.spec.budgets, live.task.state
+    counted = state.refusals < budgets.refusals and state.checks < budgets.checks
+    if counted and state.unspent_bytes < MAX_UNSPENT_BYTES:
+        return
+    if not state.muted:
+        ledger.append(live, [RefusalsSpent(at=ledger.now(), task=state.id)])
+    raise Refusal(
+        "the task has used up its refused calls and checks; nothing more of it is decided",
+        reason=Reason.REFUSALS_SPENT,
+        hint="open a new task",
+    )
 
 
 def _unavailable(permitted: Permitted) -> Refused:

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     CLAIM_INVALID = "CLAIM_INVALID"
     MANIFEST_INVALID = "MANIFEST_INVALID"
     CALL_ID_REUSED = "CALL_ID_REUSED"
+    OUTPUT_ID_REUSED = "OUTPUT_ID_REUSED"
     # Files of a task's workspace
     WORKSPACE_NOT_GRANTED = "WORKSPACE_NOT_GRANTED"
     WORKSPACE_FULL = "WORKSPACE_FULL"
@@ -55,6 +56,8 @@ class Reason(StrEnum):
     ARGUMENT_MISSING = "ARGUMENT_MISSING"
     ARGUMENT_NOT_NAMED = "ARGUMENT_NOT_NAMED"
     ARGUMENT_NOT_ALLOWED = "ARGUMENT_NOT_ALLOWED"
+    OUTPUT_NOT_NAMED = "OUTPUT_NOT_NAMED"
+    OUTPUT_NOT_ALLOWED = "OUTPUT_NOT_ALLOWED"
     CHECK_ABORTED = "CHECK_ABORTED"
     # How much of it
     ORDER_NOT_MET = "ORDER_NOT_MET"
@@ -116,6 +119,7 @@ TABLE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.CLAIM_INVALID: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.OPERATOR),
         Reason.MANIFEST_INVALID: Meaning("FAILED_PRECONDITION", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.CALL_ID_REUSED: Meaning("ALREADY_EXISTS", Retry.NEVER, Mender.AGENT),
+        Reason.OUTPUT_ID_REUSED: Meaning("ALREADY_EXISTS", Retry.NEVER, Mender.AGENT),
         Reason.WORKSPACE_NOT_GRANTED: Meaning(
             "FAILED_PRECONDITION", Retry.NEVER, Mender.PLATFORM_TEAM
         ),
@@ -132,6 +136,8 @@ TABLE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.ARGUMENT_MISSING: Meaning("INVALID_ARGUMENT", Retry.NEVER, Mender.AGENT),
         Reason.ARGUMENT_NOT_NAMED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM),
         Reason.ARGUMENT_NOT_ALLOWED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.AGENT),
+        Reason.OUTPUT_NOT_NAMED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.PLATFORM_TEAM),
+        Reason.OUTPUT_NOT_ALLOWED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.AGENT),
         Reason.CHECK_ABORTED: Meaning("PERMISSION_DENIED", Retry.NEVER, Mender.AGENT),
         Reason.ORDER_NOT_MET: Meaning("FAILED_PRECONDITION", Retry.LATER, Mender.AGENT),
         Reason.RATE_EXCEEDED: Meaning("RESOURCE_EXHAUSTED", Retry.LATER, Mender.AGENT),

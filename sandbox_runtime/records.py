@@ -245,6 +245,33 @@ class CallClosed(_Record):
     body: Body
 
 
+class OutputChecked(_Record):
+    """The decision on a final answer. The body holds what was proposed, found and decided."""
+
+    kind: Literal["output.checked"] = "output.checked"
+    task: str
+    output: str | None
+    """None: the manifest knows no output of that name; the name is in the body."""
+    output_id: str
+    subject: str
+    request_mac: str
+    permitted: bool
+    reason: Reason | None
+    code: str | None
+    rule: str
+    """`file:line` of the manifest's word that decided."""
+    checks: tuple[CheckTrace, ...]
+    """Empty: no destination was asked, and no check was spent."""
+    written_bytes: int
+    canonical_bytes: int | None
+    """None: it may not go out."""
+    changes: int
+    """How many things were rewritten."""
+    stages: dict[str, float]
+    """Milliseconds by stage."""
+    body: Body
+
+
 class AuthRefused(_Record):
     """Attempts without a valid credential, counted since the last such record."""
 
@@ -275,6 +302,7 @@ Record = Annotated[
     | CallIntent
     | CallOutcome
     | CallClosed
+    | OutputChecked
     | AuthRefused
     | RefusalsSpent,
     Field(discriminator="kind"),

@@ -16,6 +16,7 @@ from sandbox_runtime.records import (
     CallIntent,
     CallOutcome,
     ModelCalled,
+    OutputChecked,
     RefusalsSpent,
     TaskClosed,
     TaskExtended,
@@ -70,6 +71,16 @@ class CallEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputEntry:
+    """What the task remembers of one final answer."""
+
+    request_mac: str
+    decided: Body
+    sequence: int
+    """Of its record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskState:
     """A task, as its records tell it."""
 
@@ -91,6 +102,10 @@ class TaskState:
     """What its opener added to the prompt."""
     model_calls: int = 0
     """Requests to models that were claimed."""
+    outputs: Mapping[str, OutputEntry] = field(default_factory=dict)
+    """Final answers by their ids."""
+    outputs_checked: Mapping[str, int] = field(default_factory=dict)
+    """Final answers by name that destinations were asked about."""
     calls: Mapping[str, CallEntry] = field(default_factory=dict)
     spent: Mapping[str, int] = field(default_factory=dict)
     """Started calls by grant."""
@@ -169,16 +184,20 @@ def evolve(state: TaskState, record: Record, sequence: int) -> TaskState:
             return _ended(state, record, sequence)
         case RefusalsSpent():
             return replace(state, muted=True)
-        case TaskClosed() | TaskExtended() | TaskInput() | ModelCalled():
-            return _tended(state, record)
+        case OutputChecked() | TaskClosed() | TaskExtended() | TaskInput() | ModelCalled():
+            return _tended(state, record, sequence)
         case _:
             return state
 
 
 def _tended(
-    state: TaskState, record: TaskClosed | TaskExtended | TaskInput | ModelCalled
+    state: TaskState,
+    record: OutputChecked | TaskClosed | TaskExtended | TaskInput | ModelCalled,
+    sequence: int,
 ) -> TaskState:
     match record:
+        case OutputChecked():
+            return _answered(state, record, sequence)
         case TaskClosed():
             return replace(state, closed=True, closed_at=record.at)
         case TaskExtended():
@@ -187,6 +206,21 @@ def _tended(
             return replace(state, inputs=(*state.inputs, record.body))
         case ModelCalled():
             return replace(state, model_calls=state.model_calls + 1)
+
+
+def _answered(state: TaskState, record: OutputChecked, sequence: int) -> TaskState:
+    if not record.permitted:
+        state = _unspent(state, record.body)
+    checked = dict(state.outputs_checked)
+    if record.output is not None and record.checks:
+        checked[record.output] = checked.get(record.output, 0) + 1
+    entry = OutputEntry(request_mac=record.request_mac, decided=record.body, sequence=sequence)
+    return replace(
+        state,
+        outputs={**state.outputs, record.output_id: entry},
+        outputs_checked=checked,
+        refusals=state.refusals + (not record.permitted),
+    )
 
 
 def _decided(state: TaskState, record: CallDecided) -> TaskState:

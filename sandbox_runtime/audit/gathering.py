@@ -77,7 +77,7 @@ class TaskRecords:
     closed_at: int | None = None
     """Sequence of the record that closed it."""
     notes: tuple[Stored, ...] = ()
-    """What else was recorded of it, in order: more time, more input, refusals used up."""
+    """What else was recorded of it, in order: more time and input, models, final answers."""
     calls: tuple[CallRecords, ...] = ()
 
     def standing(self, now: Micros) -> Standing:
@@ -137,7 +137,13 @@ def _evolved(task: TaskRecords, one: Stored) -> TaskRecords:
     match one.record:
         case records.TaskClosed() as closed:
             task = replace(task, closed=closed, closed_at=one.sequence)
-        case records.TaskExtended() | records.TaskInput() | records.RefusalsSpent():
+        case (
+            records.TaskExtended()
+            | records.TaskInput()
+            | records.ModelCalled()
+            | records.OutputChecked()
+            | records.RefusalsSpent()
+        ):
             task = replace(task, notes=(*task.notes, one))
         case _:
             pass

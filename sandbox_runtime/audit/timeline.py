@@ -7,18 +7,25 @@ that a model, a user or a tool wrote. Pure.
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.audit.gathering import Standing
 from sandbox_runtime.manifests.units import print_duration, print_size
-from sandbox_runtime.records import RefusalsSpent, TaskExtended, TaskInput
+from sandbox_runtime.records import (
+    ModelCalled,
+    OutputChecked,
+    RefusalsSpent,
+    TaskExtended,
+    TaskInput,
+)
 from sandbox_runtime.strict import Strict
 
 if TYPE_CHECKING:
     from sandbox_runtime.audit.gathering import CallRecords, Stored, TaskRecords
     from sandbox_runtime.manifests.catalogue import LoadedTask
     from sandbox_runtime.manifests.model import TaskSpec
-    from sandbox_runtime.records import Micros, Record
+    from sandbox_runtime.records import Micros, ModelClaim, Record
     from sandbox_runtime.task import TaskState
 
 
@@ -45,7 +52,7 @@ class Budget(Strict):
 def timeline(task: TaskRecords, now: Micros) -> list[Event]:
     """Return what happened, up to `now`. Each call is one event, at its decision."""
     called = [_called(call) for call in task.calls]
-    noted = [_noted(one) for one in task.notes]
+    noted = [_noted(task, one) for one in task.notes]
     events = [_opened(task), *called, *noted, *_ended(task, now)]
     return sorted(events, key=_place)
 
@@ -83,20 +90,40 @@ def _end(call: CallRecords) -> str:
     return ", under way" if call.intent is not None else ""
 
 
-def _noted(one: Stored) -> Event:
-    return Event(at=one.record.at, sequence=one.sequence, what=_note(one.record))
+def _noted(task: TaskRecords, one: Stored) -> Event:
+    return Event(at=one.record.at, sequence=one.sequence, what=_note(task, one.record))
 
 
-def _note(record: Record) -> str:
+def _note(task: TaskRecords, record: Record) -> str:
     match record:
         case TaskExtended():
-            return f"extended by {record.subject}"
+            life = timedelta(microseconds=record.expires_at - task.opened.at)
+            return f"extended by {record.subject}: it lives for {print_duration(life)}"
         case TaskInput():
             return f"told more by {record.subject}, with {', '.join(record.prompt)}"
+        case ModelCalled():
+            return _model(record.claimed)
+        case OutputChecked():
+            return _output(record)
         case RefusalsSpent():
             return "refusals used up: nothing more of it is decided or logged"
         case _:
             return str(record.kind)
+
+
+def _model(claimed: ModelClaim) -> str:
+    who = "/".join(filter(None, (claimed.provider, claimed.model))) or "(unnamed)"
+    said = "" if claimed.validation == "unspecified" else f", its answer {claimed.validation}"
+    tokens = f"{claimed.input_tokens} tokens in, {claimed.output_tokens} out"
+    return f"model {who} called, it claims: {tokens}, {claimed.latency_ms:.0f} ms{said}"
+
+
+def _output(record: OutputChecked) -> str:
+    name = f"output {record.output or '(none of ours)'} {record.output_id}"
+    if not record.permitted:
+        return f"{name}: refused {record.reason}{f' {record.code}' if record.code else ''}"
+    rewritten = f", {record.changes} changes" if record.changes else ""
+    return f"{name}: accepted, {record.canonical_bytes} bytes{rewritten}"
 
 
 def _ended(task: TaskRecords, now: Micros) -> list[Event]:
@@ -123,7 +150,9 @@ def _used(state: TaskState) -> dict[str, str]:
         "result bytes": str(state.result_bytes),
         "refusals": str(state.refusals),
         "checks": str(state.checks),
+        "outputs": str(sum(state.outputs_checked.values())),
         **{f"grant `{name}`": str(count) for name, count in state.spent.items()},
+        **{f"output `{name}`": str(count) for name, count in state.outputs_checked.items()},
     }
 
 
@@ -135,5 +164,7 @@ def _granted(spec: TaskSpec) -> dict[str, str]:
         "result bytes": print_size(given.result_bytes),
         "refusals": str(given.refusals),
         "checks": str(given.checks),
+        "outputs": str(given.outputs),
         **{f"grant `{grant.id}`": str(grant.max_calls) for grant in spec.grants},
+        **{f"output `{name}`": str(one.max_checks) for name, one in spec.outputs.items()},
     }

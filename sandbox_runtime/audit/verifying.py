@@ -77,6 +77,7 @@ class _Story:
         self._open: set[str] = set()
         self._known: set[str] = set()
         self._decided: dict[tuple[str, str], str] = {}
+        self._outputs: set[tuple[str, str]] = set()
 
     def tell(self, record: Record) -> None:
         match record:
@@ -91,6 +92,8 @@ class _Story:
                 self._expect(record.task in self._open, "the task is not open")
             case records.CallDecided():
                 self._decide(record)
+            case records.OutputChecked():
+                self._answer(record)
             case records.CallIntent():
                 self._move(record.task, record.call, "permitted", "intended")
             case records.CallOutcome():
@@ -101,16 +104,25 @@ class _Story:
                 pass
 
     def _decide(self, record: records.CallDecided) -> None:
-        self._expect(record.task in self._known, "the task was never opened")
-        self._expect(
-            record.task in self._open or not record.permitted, "permitted after the task closed"
-        )
-        self._expect(record.permitted == (record.reason is None), "a verdict and its reason differ")
+        self._judge(record)
         if record.checked_only:
             return
         call = (record.task, record.call)
         self._expect(call not in self._decided, "the call was decided before")
         self._decided[call] = "permitted" if record.permitted else "refused"
+
+    def _answer(self, record: records.OutputChecked) -> None:
+        self._judge(record)
+        output = (record.task, record.output_id)
+        self._expect(output not in self._outputs, "the output was decided before")
+        self._outputs.add(output)
+
+    def _judge(self, record: records.CallDecided | records.OutputChecked) -> None:
+        self._expect(record.task in self._known, "the task was never opened")
+        self._expect(
+            record.task in self._open or not record.permitted, "permitted after the task closed"
+        )
+        self._expect(record.permitted == (record.reason is None), "a verdict and its reason differ")
 
     def _move(self, task: str, call: str, before: str, after: str) -> None:
         stands = self._decided.get((task, call), "unknown")

@@ -24,6 +24,7 @@ from sandbox_runtime.entries import DecisionBody
 from sandbox_runtime.evidence import layout
 from sandbox_runtime.evidence.faults import KeysRefused
 from sandbox_runtime.ledger import SYSTEM, Brought, Files, Said
+from sandbox_runtime.output_entries import OutputBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +163,7 @@ _BODIES: dict[str, type[Strict]] = {
     "call.decided": DecisionBody,
     "call.outcome": CheckedResult,
     "call.closed": Closed,
+    "output.checked": OutputBody,
 }
 
 

@@ -43,7 +43,8 @@ def test_(output: Output, directory: Path, *, cover: bool) -> None:
     """
     catalogue = load_tree(directory)
     ends = [end for cases in _cases(directory, catalogue) for end in run(catalogue, cases)]
-    covered = words(catalogue, (call for end in ends for call in end.calls))
+    calls = (call for end in ends for call in end.calls)
+    covered = words(catalogue, calls, (one for end in ends for one in end.outputs))
     output.result(_document(ends, covered))
     _show(output, ends, covered)
     _judge(ends, covered, cover=cover)

@@ -31,16 +31,17 @@ def plain(one: Stored) -> dict[str, Json]:
 def row(one: Stored) -> str:
     """Return a record as people read it, under `HEAD`."""
     record = one.record
-    task, call = getattr(record, "task", ""), getattr(record, "call", "")
+    task = getattr(record, "task", "")
+    call = getattr(record, "call", getattr(record, "output_id", ""))
     cells = (one.sequence, clock(record.at), record.kind, task, call, _what(record))
     line = _LINE.format(*cells).rstrip()
     return line if line.isprintable() else printable(line)
 
 
-def verdict(decided: records.CallDecided) -> str:
+def verdict(decided: records.CallDecided | records.OutputChecked) -> str:
     """Return the decision in a few words."""
     said = "permitted" if decided.permitted else f"refused {decided.reason}"
-    return f"{said} (checked only)" if decided.checked_only else said
+    return f"{said} (checked only)" if getattr(decided, "checked_only", False) else said
 
 
 def opener(opened: records.TaskOpened) -> str:
@@ -52,13 +53,26 @@ def opener(opened: records.TaskOpened) -> str:
 
 def _what(record: Record) -> str:
     match record:
-        case records.CallDecided():
+        case records.CallDecided() | records.OutputChecked():
             return f"{verdict(record)} by {record.rule}"
         case records.CallOutcome():
             return f"{record.outcome} after {record.wall_ms:.0f} ms"
-        case records.TaskOpened():
-            return f"{record.manifest} by {opener(record)}"
         case records.AuthRefused():
             return f"{record.count} attempts without a valid credential"
+        case _:
+            return _of_task(record)
+
+
+def _of_task(record: Record) -> str:
+    match record:
+        case records.TaskOpened():
+            return f"{record.manifest} by {opener(record)}"
+        case records.TaskClosed() | records.TaskInput():
+            return f"by {record.subject}"
+        case records.TaskExtended():
+            return f"by {record.subject}, until {clock(record.expires_at)}"
+        case records.ModelCalled():
+            claimed = record.claimed
+            return f"{claimed.provider}/{claimed.model}, {claimed.latency_ms:.0f} ms, it claims"
         case _:
             return ""

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
         CallEnd,
         CallEvent,
         CallStatus,
+        CheckedOutput,
         Json,
         Model,
         ModelCall,
+        OutputDefinition,
         Permission,
         Prompt,
         TaskStatus,
@@ -244,6 +246,36 @@ class Task:
     def record_model_call(self, call: ModelCall, *, timeout: float | None = None) -> int:
         """Record that a model was called, as claimed; return the record's number in the log."""
         return self._send(wire.record_model_call(self.id, call), timeout)
+
+    def outputs(self, *, timeout: float | None = None) -> list[OutputDefinition]:
+        """Return which final answers the task may give."""
+        outputs = self._send(wire.list_outputs(self.id), timeout)
+        return list(outputs)
+
+    def check_output(
+        self,
+        output: str,
+        value: Json,
+        *,
+        output_id: str | None = None,
+        timeout: float | None = None,
+        model: Model | None = None,
+        as_written: bool = False,
+    ) -> CheckedOutput:
+        """Return a final answer as it may go out; raise `CallRefused`.
+
+        With `as_written`, `value` is the answer's JSON text as the model wrote it. The same
+        `output_id` sent again returns the same verdict and spends nothing.
+        """
+        asked = wire.check_output(
+            self.id,
+            output_id or secrets.token_hex(16),
+            output,
+            value,
+            model=model,
+            as_written=as_written,
+        )
+        return self._send(asked, timeout)
 
     def close(self, *, timeout: float | None = None) -> int:
         """End the task and return how many calls that cancelled. Doing it twice is fine."""

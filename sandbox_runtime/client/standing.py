@@ -42,6 +42,7 @@ def _budgets(said: pb.TaskBudgets) -> Budgets:
         result_bytes=said.result_bytes,
         refusals=said.refusals,
         checks=said.checks,
+        outputs=said.outputs,
     )
 
 

@@ -239,6 +239,8 @@ class Budgets:
     result_bytes: int
     refusals: int
     checks: int
+    outputs: int = 0
+    """Final answers that were checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,3 +280,26 @@ class OpenedTask:
     token: str = field(repr=False)
     expires_at: datetime
     manifest_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputDefinition:
+    """One final answer that a task may give."""
+
+    name: str
+    description: str
+    schema: dict[str, Json]
+    """JSON Schema 2020-12 of the answer."""
+    checks_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedOutput:
+    """A final answer that may go out, in the one form in which it may."""
+
+    output_id: str
+    value: Json
+    changes: tuple[str, ...]
+    """What was rewritten and why."""
+    record: int
+    """Sequence of the decision in the log."""

@@ -24,9 +24,11 @@ from sandbox_runtime.client.values import (
     CallState,
     CallStatus,
     CallWithheld,
+    CheckedOutput,
     Model,
     OpenedTask,
     Outcome,
+    OutputDefinition,
     Permission,
     RecordedRefusal,
     ToolDefinition,
@@ -177,6 +179,29 @@ def record_model_call(task: str, call: ModelCall) -> Exchange[int]:
     )
 
 
+def list_outputs(task: str) -> Exchange[tuple[OutputDefinition, ...]]:
+    """Ask which final answers the task may give."""
+    request = pb.ListOutputsRequest(task_id=task)
+    return Exchange(method="ListOutputs", request=request, read=_outputs)
+
+
+def check_output(
+    task: str, output_id: str, output: str, value: Json, *, model: Model | None, as_written: bool
+) -> Exchange[CheckedOutput]:
+    """Bring a final answer. Repeatable: the output id makes it the same answer."""
+    request = pb.CheckOutputRequest(
+        task_id=task, output_id=output_id, output=output, model=_claimed(model)
+    )
+    if as_written:
+        request.value_json = value
+    elif isinstance(value, str):
+        request.text = value
+    else:
+        request.value_json = _printed(value)
+    read = partial(_checked_output, output_id=output_id)
+    return Exchange(method="CheckOutput", request=request, read=read)
+
+
 def close_task(task: str) -> Exchange[int]:
     """End the task; the answer is how many calls that cancelled."""
     request = pb.CloseTaskRequest(task_id=task)
@@ -188,18 +213,17 @@ def tool_call(
 ) -> pb.ToolCall:
     """Return a proposed call. `arguments` as text go out as the model wrote them."""
     text = arguments if isinstance(arguments, str) else _printed(dict(arguments))
+    return pb.ToolCall(call_id=call_id, tool=tool, arguments_json=text, model=_claimed(model))
+
+
+def _claimed(model: Model | None) -> pb.ModelContext:
     claimed = model or Model()
-    return pb.ToolCall(
-        call_id=call_id,
-        tool=tool,
-        arguments_json=text,
-        model=pb.ModelContext(
-            provider=claimed.provider,
-            model=claimed.model,
-            response_id=claimed.response_id,
-            input_tokens=claimed.input_tokens,
-            output_tokens=claimed.output_tokens,
-        ),
+    return pb.ModelContext(
+        provider=claimed.provider,
+        model=claimed.model,
+        response_id=claimed.response_id,
+        input_tokens=claimed.input_tokens,
+        output_tokens=claimed.output_tokens,
     )
 
 
@@ -257,6 +281,27 @@ def _tools(answer: pb.ListToolsResponse) -> tuple[ToolDefinition, ...]:
             calls_left=tool.calls_left,
         )
         for tool in answer.tools
+    )
+
+
+def _outputs(answer: pb.ListOutputsResponse) -> tuple[OutputDefinition, ...]:
+    return tuple(
+        OutputDefinition(
+            name=output.name,
+            description=output.description,
+            schema=json.loads(output.schema_json),
+            checks_left=output.checks_left,
+        )
+        for output in answer.outputs
+    )
+
+
+def _checked_output(answer: pb.CheckOutputResponse, *, output_id: str) -> CheckedOutput:
+    return CheckedOutput(
+        output_id=output_id,
+        value=json.loads(answer.value_json),
+        changes=tuple(answer.changes),
+        record=answer.record,
     )
 
 

@@ -60,6 +60,8 @@ class Expect(Strict):
     """RFC 6901 pointer of the value at fault inside the arguments."""
     arguments: dict[str, Json] | None = None
     """Each argument named here runs as exactly this."""
+    canonical: Json = None
+    """A final answer goes out as exactly this."""
 
 
 class Call(Strict):
@@ -90,8 +92,21 @@ class Step(Call):
     """Left out: it is permitted. What the last call meets, the case says."""
 
 
+class Answer(Strict):
+    """A final answer as an agent would bring it: a JSON value, or a text."""
+
+    name: Sentence
+    value: Json = None
+    text: str | None = None
+
+    @property
+    def brought(self) -> Json:
+        """What it brings, whichever of the two it is."""
+        return self.value if self.text is None else self.text
+
+
 class Case(Strict):
-    """One call, or a sequence of calls of one task, and what shall become of the last."""
+    """One call, a sequence of calls of one task, or a final answer; what shall become of it."""
 
     name: Sentence
     task: Name | None = None
@@ -102,6 +117,7 @@ class Case(Strict):
     """What the opener's identity carries."""
     call: Call | None = None
     sequence: Annotated[tuple[Step, ...], Field(min_length=1, max_length=1000)] | None = None
+    output: Answer | None = None
     expect: Expect
 
 
@@ -195,9 +211,10 @@ def _case(case: Case, cases: Cases, tasks: Collection[str], where: Where) -> Ite
     elif cases.task is None:
         message = "the case names no task"
         yield Finding(where=where, message=message, mend="name it here, or once for all cases")
-    if (case.call is None) == (case.sequence is None):
-        message = "a case has either a `call` or a `sequence`"
+    if sum(one is not None for one in (case.call, case.sequence, case.output)) != 1:
+        message = "a case has one of `call`, `sequence` and `output`"
         yield Finding(where=where, message=message, on_key=True)
+    yield from _answer(case, where)
     yield from _expect(case.expect, (*where, "expect"))
     for place, step in enumerate(case.sequence or ()):
         at = (*where, "sequence", place, "expect")
@@ -206,6 +223,20 @@ def _case(case: Case, cases: Cases, tasks: Collection[str], where: Where) -> Ite
             if step is (case.sequence or ())[-1]:
                 message = "what the last call meets, the case's own `expect` says"
                 yield Finding(where=at, message=message, mend="remove it", on_key=True)
+
+
+def _answer(case: Case, where: Where) -> Iterator[Finding]:
+    answer, said = case.output, case.expect.model_fields_set
+    if answer is not None and len(answer.model_fields_set & {"value", "text"}) != 1:
+        message = "an output has either a `value` or a `text`"
+        yield Finding(where=(*where, "output"), message=message, on_key=True)
+    for key in ("grant", "arguments") if answer is not None else ("canonical",):
+        if key in said:
+            what = "an output" if answer is not None else "a call"
+            message = f"`{key}` means nothing for {what}"
+            yield Finding(
+                where=(*where, "expect", key), message=message, mend="remove it", on_key=True
+            )
 
 
 def _known(name: str, tasks: Collection[str], where: Where) -> Iterator[Finding]:
@@ -220,9 +251,9 @@ def _known(name: str, tasks: Collection[str], where: Where) -> Iterator[Finding]
 
 
 def _expect(expect: Expect, where: Where) -> Iterator[Finding]:
-    belongs = {"permitted": ("arguments",), "refused": ("reason", "code", "pointer")}
+    belongs = {"permitted": ("arguments", "canonical"), "refused": ("reason", "code", "pointer")}
     other = "refused" if expect.verdict == "permitted" else "permitted"
     for key in belongs[other]:
-        if getattr(expect, key) is not None:
-            message = f"`{key}` means nothing for a call that is {expect.verdict}"
+        if key in expect.model_fields_set:
+            message = f"`{key}` means nothing for what is {expect.verdict}"
             yield Finding(where=(*where, key), message=message, mend="remove it", on_key=True)

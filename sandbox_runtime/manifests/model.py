@@ -114,10 +114,13 @@ def _destination_fields() -> dict[str, Any]:
     }
 
 
+JsonType = Literal["string", "integer", "number", "boolean", "array", "object"]
+
+
 class _ToolArgument(_Destined):
     """One argument of a tool, and the most it may ever be."""
 
-    type: Literal["string", "integer", "number", "boolean", "array", "object"]
+    type: JsonType
     description: Annotated[str, Field(max_length=2000)] = ""
     role: Role = Role.CONTENT
     default: Json = None
@@ -200,7 +203,17 @@ class _Result(_Destined):
     artifacts: Artifacts = Artifacts()
 
 
-# INVARIANT (destinations are open): which keys these three models have is read from the
+class _Output(_Destined):
+    """A final answer that a task may give, and what it passes before anyone reads it."""
+
+    type: JsonType
+    description: Annotated[str, Field(max_length=2000)] = ""
+    """What the answer is to be, for the model."""
+    max_checks: Annotated[int, Field(ge=1, le=1000)] = 10
+    """How often one may be sent, accepted or not."""
+
+
+# INVARIANT (destinations are open): which keys these four models have is read from the
 # registry, so that a new destination is one package and no change here.
 if TYPE_CHECKING:
 
@@ -213,6 +226,9 @@ if TYPE_CHECKING:
     class Result(_Result):
         """What a tool's answer may be, and what it passes on its way to the model."""
 
+    class Output(_Output):
+        """A final answer that a task may give, and what it passes before anyone reads it."""
+
 else:
 
     def _with_destinations(name: str, base: type[Strict]) -> type[Strict]:
@@ -224,6 +240,7 @@ else:
     ToolArgument = _with_destinations("ToolArgument", _ToolArgument)
     GrantArgument = _with_destinations("GrantArgument", _GrantArgument)
     Result = _with_destinations("Result", _Result)
+    Output = _with_destinations("Output", _Output)
 
 
 class DataMount(Strict):
@@ -316,6 +333,8 @@ class Budgets(Strict):
     """After so many refused calls nothing more of the task is decided or logged."""
     checks: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
     """The same for calls that were checked only."""
+    outputs: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Final answers that were checked, accepted or not."""
 
 
 class Workspace(Strict):
@@ -342,6 +361,8 @@ class TaskSpec(Strict):
     lifetime: Lifetime = Lifetime()
     workspace: Workspace | None = None
     grants: Annotated[tuple[Grant, ...], Field(min_length=1)]
+    outputs: dict[Name, Output] = Field(default_factory=dict)
+    """Final answers that it may give, by name. It gives no other."""
     budgets: Budgets = Budgets()
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sandbox_runtime.manifests.constraint import Constraint
-    from sandbox_runtime.manifests.model import Grant, Tool
+    from sandbox_runtime.manifests.effective import Checks
+    from sandbox_runtime.manifests.model import Grant, Output, Tool
 
 _Schema = dict[str, Json]
 
@@ -47,6 +48,11 @@ def tool_schema(tool: Tool, grants: Sequence[Grant], variables: Mapping[str, Jso
     }
 
 
+def output_schema(output: Output, variables: Mapping[str, Json]) -> _Schema:
+    """Return the JSON Schema 2020-12 of a final answer, as far as its destinations tell."""
+    return _checked({"type": output.type}, output.checks(), variables)
+
+
 def _properties(tool: Tool, grant: Grant, variables: Mapping[str, Json]) -> dict[str, _Schema]:
     rules = effective(tool, grant)
     return {name: _property(rule, variables) for name, rule in rules.items()}
@@ -56,10 +62,14 @@ def _property(rule: ArgumentRule, variables: Mapping[str, Json]) -> _Schema:
     schema = dict(rule.schema)
     if rule.constraints is not None:
         schema = _constrained(schema, bind_constraints(rule.constraints, variables))
-    for kind, settings in rule.checks:
+    return _without_idle_default(_checked(schema, rule.checks, variables))
+
+
+def _checked(schema: _Schema, checks: Checks, variables: Mapping[str, Json]) -> _Schema:
+    for kind, settings in checks:
         bound = settings_of(kind, bind(dump(settings), variables))
         schema = _described(schema, DESTINATIONS[kind].describe(bound))
-    return _without_idle_default(schema)
+    return schema
 
 
 def _constrained(schema: _Schema, named: Constraint) -> _Schema:

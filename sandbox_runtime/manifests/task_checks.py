@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations.contract import Widens
+from sandbox_runtime.destinations.registry import DESTINATIONS
 from sandbox_runtime.manifests.constraint_checks import constraints
 from sandbox_runtime.manifests.effective import narrowed
 from sandbox_runtime.manifests.model import (
@@ -22,6 +23,7 @@ from sandbox_runtime.manifests.model import (
     ToolArgument,
 )
 from sandbox_runtime.manifests.order_checks import order
+from sandbox_runtime.manifests.output_checks import OUTPUTS, outputs
 from sandbox_runtime.manifests.problems import (
     Finding,
     Where,
@@ -70,6 +72,7 @@ def check_task(task: Task, data: Json, known: Known) -> Iterator[Finding]:
     yield from workspace(spec, known.tools)
     for index, grant in enumerate(spec.grants):
         yield from _grant(grant, spec.variables, known, (*_GRANTS, index))
+    yield from outputs(spec.outputs)
     yield from _references(spec.variables, data)
 
 
@@ -214,7 +217,8 @@ def _reference(text: str, variables: Mapping[str, Variable], where: Where) -> It
 
 
 def _texts(data: Json) -> Iterator[tuple[Where, str]]:
-    """Yield each string that stands in what grants say of arguments, and its path."""
+    """Yield each string in what grants say of arguments, or destinations of outputs; its path."""
     for where, text in strings(data):
-        if where[:2] == _GRANTS and where[3:4] == ("arguments",):
+        of_grant = where[:2] == _GRANTS and where[3:4] == ("arguments",)
+        if of_grant or (where[:2] == OUTPUTS and where[3:4] and where[3] in DESTINATIONS):
             yield where, text

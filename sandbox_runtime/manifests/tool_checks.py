@@ -47,7 +47,7 @@ def _at(data: Json, where: Where) -> Json:
 def _argument(argument: ToolArgument, data: Json, where: Where) -> Iterator[Finding]:
     schema = argument.json_schema()
     yield from misplaced(iter(schema), argument.type, where)
-    yield from _settings(argument.checks(), where)
+    yield from settings_hold(argument.checks(), where)
     for kind, _ in argument.checks():
         yield from _references(_at(data, (*where, kind)), (*where, kind))
     no_schema = list(_schema(schema, where))
@@ -57,8 +57,8 @@ def _argument(argument: ToolArgument, data: Json, where: Where) -> Iterator[Find
         yield from _values(argument, schema, where)
 
 
-def _settings(checks: Checks, where: Where) -> Iterator[Finding]:
-    """Yield what a destination has against the tool's own settings, taken as the ceiling."""
+def settings_hold(checks: Checks, where: Where) -> Iterator[Finding]:
+    """Yield what a destination has against settings, taken as the ceiling."""
     for kind, settings in checks:
         try:
             narrowed(kind, settings, settings, where)
@@ -128,7 +128,7 @@ def _result(result: Result) -> Iterator[Finding]:
             mend="add `schema: {type: …}`",
             on_key=True,
         )
-    yield from _settings(result.checks(), where)
+    yield from settings_hold(result.checks(), where)
     kept = result.artifacts
     if bool(kept.types) != bool(kept.max_count):
         message = "`types` and `max_count` belong together: both, or none for no artifacts"

@@ -16,6 +16,7 @@ from sandbox_runtime.policy.opener import (
     hears,
     stands_in,
 )
+from sandbox_runtime.policy.outputs import decide_output, match_output, outputs_left
 from sandbox_runtime.policy.release import bytes_left, release
 
 __all__ = [
@@ -30,11 +31,14 @@ __all__ = [
     "bytes_left",
     "claims",
     "decide",
+    "decide_output",
     "delegated",
     "extended",
     "hears",
     "match",
+    "match_output",
     "may_run",
+    "outputs_left",
     "read_answer",
     "release",
     "spent",

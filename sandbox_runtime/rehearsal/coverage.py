@@ -1,7 +1,8 @@
 """Which words of the task manifests have shown in a case that they work?
 
-Law: a grant is covered once it permitted a call, a constraint or a destination once it refused
-one. What nobody has seen refuse may be inverted, misspelt or never reached.
+Law: a grant is covered once it permitted a call, an output once one was accepted, a constraint
+or a destination once it refused. What nobody has seen refuse may be inverted, misspelt or never
+reached.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.call import Rule
     from sandbox_runtime.manifests.catalogue import Catalogue, Place
-    from sandbox_runtime.manifests.model import Grant
+    from sandbox_runtime.manifests.model import Grant, TaskSpec
+    from sandbox_runtime.rehearsal.answers import JudgedOutput
     from sandbox_runtime.rehearsal.playing import Judged
 
 
@@ -27,27 +29,41 @@ class Word:
 
     task: str
     grant: str
+    """Empty: it is a word of an output."""
     what: str
     """`permits`, or what has to refuse: `query: sql`, `after`."""
     place: Place
     covered: bool
 
 
-def words(tree: Catalogue, calls: Iterable[Judged]) -> tuple[Word, ...]:
+def words(
+    tree: Catalogue, calls: Iterable[Judged], outputs: Iterable[JudgedOutput] = ()
+) -> tuple[Word, ...]:
     """Return every word that can be shown at work, in the order of the manifests."""
     seen = {(one.task.manifest.name, rule) for one in calls for rule in _shown(one)}
+    seen |= {(one.task.manifest.name, one.decision.rule) for one in outputs}
     return tuple(
         Word(
             task=task.name,
-            grant=grant.id,
+            grant=grant,
             what=what,
             place=task.place(rule),
             covered=(task.name, rule) in seen,
         )
         for task in tree.tasks.values()
-        for index, grant in enumerate(task.manifest.spec.grants)
-        for what, rule in _asked(tree, index, grant)
+        for grant, what, rule in _words(tree, task.manifest.spec)
     )
+
+
+def _words(tree: Catalogue, spec: TaskSpec) -> Iterator[tuple[str, str, Rule]]:
+    for index, grant in enumerate(spec.grants):
+        for what, rule in _asked(tree, index, grant):
+            yield grant.id, what, rule
+    for name, output in spec.outputs.items():
+        where: Rule = ("spec", "outputs", name)
+        yield "", f"output {name}: permits", where
+        for kind, _ in output.checks():
+            yield "", f"output {name}: {kind}", (*where, kind)
 
 
 def _shown(judged: Judged) -> Iterator[Rule]:

@@ -14,7 +14,9 @@ from sandbox_runtime.call import ModelContext, Outcome, Permitted, ProposedCall,
 from sandbox_runtime.destinations.json_text import canonical
 from sandbox_runtime.errors import Refusal
 from sandbox_runtime.manifests.cases import Expect, Step
+from sandbox_runtime.output import AcceptedOutput
 from sandbox_runtime.policy.constraints import same
+from sandbox_runtime.rehearsal.answers import judged_output
 from sandbox_runtime.rehearsal.playing import (
     MICROSECOND,
     START,
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.manifests.cases import Call, Case, Cases, LoadedCases
     from sandbox_runtime.manifests.catalogue import Catalogue, LoadedTask, Place
+    from sandbox_runtime.rehearsal.answers import JudgedOutput
     from sandbox_runtime.rehearsal.playing import Judged
     from sandbox_runtime.strict import Json
+
+Decision = Permitted | AcceptedOutput | Refused
 
 _PERMITTED = Expect(verdict="permitted")
 
@@ -45,6 +50,7 @@ class CaseEnd:
     differences: tuple[str, ...]
     """Empty where the case holds."""
     calls: tuple[Judged, ...]
+    outputs: tuple[JudgedOutput, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +59,7 @@ class _Run:
 
     manifest: LoadedTask
     calls: list[Judged] = field(default_factory=list)
+    outputs: list[JudgedOutput] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
 
 
@@ -67,6 +74,7 @@ def run(tree: Catalogue, cases: LoadedCases) -> Iterator[CaseEnd]:
             place=cases.place(("cases", index, "name")),
             differences=tuple(run.differences),
             calls=tuple(run.calls),
+            outputs=tuple(run.outputs),
         )
 
 
@@ -78,6 +86,10 @@ def _play(run: _Run, tree: Catalogue, case: Case, common: Cases) -> None:
     except Refusal as refusal:
         run.differences.extend(_differ(_unopened(refusal), case.expect, run.manifest))
         return
+    if case.output is not None:
+        answer = judged_output(task, case.output)
+        run.outputs.append(answer)
+        run.differences.extend(_differ(answer.decision, case.expect, run.manifest))
     now, steps = START, list(_steps(case))
     for number, (step, last) in enumerate(steps, 1):
         now += (step.wait or timedelta(0)) // MICROSECOND
@@ -133,8 +145,8 @@ def _unopened(refusal: Refusal) -> Refused:
     )
 
 
-def _differ(decision: Permitted | Refused, expect: Expect, manifest: LoadedTask) -> Iterator[str]:
-    verdict = "permitted" if isinstance(decision, Permitted) else "refused"
+def _differ(decision: Decision, expect: Expect, manifest: LoadedTask) -> Iterator[str]:
+    verdict = "refused" if isinstance(decision, Refused) else "permitted"
     if verdict != expect.verdict:
         yield f"expected to be {expect.verdict}, was {_told(decision, manifest)}"
         return
@@ -144,6 +156,8 @@ def _differ(decision: Permitted | Refused, expect: Expect, manifest: LoadedTask)
             yield f"{key}: expected `{wanted}`, was `{got}`: {_told(decision, manifest)}"
     if isinstance(decision, Permitted):
         yield from _arguments(decision, expect.arguments or {})
+    if isinstance(decision, AcceptedOutput) and "canonical" in expect.model_fields_set:
+        yield from _canonical(decision.value, expect.canonical)
 
 
 def _arguments(permitted: Permitted, expected: dict[str, Json]) -> Iterator[str]:
@@ -153,13 +167,20 @@ def _arguments(permitted: Permitted, expected: dict[str, Json]) -> Iterator[str]
             yield f"arguments: expected `{name}` as {_json(wanted)}, was {_json(got)}"
 
 
+def _canonical(got: Json, wanted: Json) -> Iterator[str]:
+    if not same(wanted, got):
+        yield f"canonical: expected {_json(wanted)}, was {_json(got)}"
+
+
 def _json(value: Json) -> str:
     return canonical(value).decode()
 
 
-def _told(decision: Permitted | Refused, manifest: LoadedTask) -> str:
+def _told(decision: Decision, manifest: LoadedTask) -> str:
     place = manifest.place(decision.rule)
     if isinstance(decision, Permitted):
         return f"permitted by {place} (grant `{decision.grant}`)"
+    if isinstance(decision, AcceptedOutput):
+        return f"permitted by {place}"
     why = f"{decision.code or decision.reason}"
     return f"refused by {place}: {why}: {decision.problem}"

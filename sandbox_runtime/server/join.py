@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox_runtime.answering import Answering
 from sandbox_runtime.broker import Broker
 from sandbox_runtime.deciding import Deciding
 from sandbox_runtime.evidence import layout
@@ -100,11 +101,13 @@ def _core(settings: Settings, tree: Catalogue, ledger: Ledger, machine: Machine)
         sandbox=machine.sandbox,
         monotonic=time.monotonic,
     )
+    answering = Answering(ledger=ledger, validators=machine.validators, monotonic=time.monotonic)
     broker = Broker(
         tree=tree,
         ledger=ledger,
         deciding=deciding,
         runs=runs,
+        answering=answering,
         new_id=lambda: f"t-{secrets.token_hex(8)}",
         new_secret=lambda: secrets.token_urlsafe(32),
         most_detached=settings.calls.detached,

@@ -148,6 +148,23 @@ class BrokerRpc(Service, BrokerServiceServicer):
         record = await self._core.tending.claim(live, asked.subject, claimed)
         return pb.RecordModelCallResponse(record=record)
 
+    @edge(Role.AGENT)
+    async def ListOutputs(
+        self, request: pb.ListOutputsRequest, asked: Asked
+    ) -> pb.ListOutputsResponse:
+        """Return which final answers the task may give."""
+        return tools.outputs(self._task(request.task_id, asked).task)
+
+    @edge(Role.AGENT)
+    async def CheckOutput(
+        self, request: pb.CheckOutputRequest, asked: Asked
+    ) -> pb.CheckOutputResponse:
+        """Decide whether a final answer may go out."""
+        live = self._task(request.task_id, asked)
+        proposed = wire.proposed_output(request, asked.subject)
+        self._core.tasks.take(request.task_id)
+        return wire.checked_output(await self._core.broker.check_output(live, proposed))
+
     @edge(Role.OPENER, Role.AGENT)
     async def CloseTask(self, request: pb.CloseTaskRequest, asked: Asked) -> pb.CloseTaskResponse:
         """End the task and what runs of it."""

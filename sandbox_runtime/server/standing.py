@@ -52,6 +52,7 @@ def _granted(budgets: Budgets) -> pb.TaskBudgets:
         result_bytes=budgets.result_bytes,
         refusals=budgets.refusals,
         checks=budgets.checks,
+        outputs=budgets.outputs,
     )
 
 
@@ -62,6 +63,7 @@ def _used(state: TaskState) -> pb.TaskBudgets:
         result_bytes=state.result_bytes,
         refusals=state.refusals,
         checks=state.checks,
+        outputs=sum(state.outputs_checked.values()),
     )
 
 

@@ -1,6 +1,6 @@
-"""What may a task call, as a model's tool list says it?
+"""What may a task call, and what may it answer, as a model is told?
 
-Law: pure. Only what the grants of the task name is listed, as narrow as they make it.
+Law: pure. Only what the task's manifest names is listed, as narrow as it makes it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations.json_text import canonical
-from sandbox_runtime.manifests.narrowed_schema import tool_schema
+from sandbox_runtime.manifests.narrowed_schema import output_schema, tool_schema
+from sandbox_runtime.policy import outputs_left
 from sandbox_runtime.v1 import broker_pb2 as pb
 
 if TYPE_CHECKING:
@@ -25,6 +26,21 @@ def listed(task: OpenTask) -> pb.ListToolsResponse:
         by_tool.setdefault(grant.tool, []).append(grant)
     return pb.ListToolsResponse(
         tools=[_definition(task, tool, grants) for tool, grants in by_tool.items()]
+    )
+
+
+def outputs(task: OpenTask) -> pb.ListOutputsResponse:
+    """Return the task's final answers, in its manifest's order."""
+    return pb.ListOutputsResponse(
+        outputs=[
+            pb.OutputDefinition(
+                name=name,
+                description=output.description,
+                schema_json=canonical(output_schema(output, task.variables)).decode(),
+                checks_left=outputs_left(task, name),
+            )
+            for name, output in task.manifest.manifest.spec.outputs.items()
+        ]
     )
 
 

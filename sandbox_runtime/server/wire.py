@@ -20,6 +20,7 @@ from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Objection
 from sandbox_runtime.errors import Reason, Refusal
 from sandbox_runtime.ledger import PromptPart
+from sandbox_runtime.output import ProposedOutput
 from sandbox_runtime.records import ModelClaim
 from sandbox_runtime.v1 import broker_pb2 as pb
 from sandbox_runtime.watching import Advanced, Logged, Started, Withheld
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from sandbox_runtime.answering import OutputEnd
     from sandbox_runtime.broker import CallEnd, Opened
     from sandbox_runtime.call import Artifact, CheckedResult, Permitted
     from sandbox_runtime.records import Micros
@@ -86,9 +88,39 @@ def proposed(task: str, call: pb.ToolCall, subject: str) -> ProposedCall:
 
 def call_id(text: str) -> str:
     """Return a call's id."""
+    return _id("call_id", text)
+
+
+def _id(name: str, text: str) -> str:
     if _CALL_ID.fullmatch(text) is None:
-        raise _invalid("`call_id` is not 1 to 128 letters, digits, `.`, `_` or `-`")
+        raise _invalid(f"`{name}` is not 1 to 128 letters, digits, `.`, `_` or `-`")
     return text
+
+
+def proposed_output(request: pb.CheckOutputRequest, subject: str) -> ProposedOutput:
+    """Return the final answer as it came in."""
+    if not 0 < len(request.output) <= MAX_NAME:
+        raise _invalid(f"`output` is not a name of 1 to {MAX_NAME} characters")
+    form = request.WhichOneof("written")
+    if form is None:
+        raise _invalid("neither `value_json` nor `text` is there")
+    written = (request.value_json if form == "value_json" else request.text).encode()
+    if len(written) > MAX_ARGUMENTS:
+        raise _invalid(f"`{form}` is longer than {MAX_ARGUMENTS} bytes")
+    return ProposedOutput(
+        task_id=request.task_id,
+        output_id=_id("output_id", request.output_id),
+        output=request.output,
+        written=written,
+        is_json=form == "value_json",
+        subject=subject,
+        model=_model(request.model),
+    )
+
+
+def checked_output(end: OutputEnd) -> pb.CheckOutputResponse:
+    """Write the answer to CheckOutput."""
+    return pb.CheckOutputResponse(value_json=end.value, changes=end.changes, record=end.record)
 
 
 def prompt(request: pb.OpenTaskRequest | pb.AddUserInputRequest) -> tuple[PromptPart, ...]:

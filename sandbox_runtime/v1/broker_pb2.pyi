@@ -866,6 +866,7 @@ class TaskBudgets(google.protobuf.message.Message):
     RESULT_BYTES_FIELD_NUMBER: builtins.int
     REFUSALS_FIELD_NUMBER: builtins.int
     CHECKS_FIELD_NUMBER: builtins.int
+    OUTPUTS_FIELD_NUMBER: builtins.int
     calls: builtins.int
     """Calls that were started."""
     result_bytes: builtins.int
@@ -874,6 +875,8 @@ class TaskBudgets(google.protobuf.message.Message):
     """Calls that were refused."""
     checks: builtins.int
     """Calls that were checked only."""
+    outputs: builtins.int
+    """Final answers that were checked."""
     @property
     def wall_time(self) -> google.protobuf.duration_pb2.Duration:
         """Time that containers ran, with what calls under way have set aside."""
@@ -886,9 +889,10 @@ class TaskBudgets(google.protobuf.message.Message):
         result_bytes: builtins.int = ...,
         refusals: builtins.int = ...,
         checks: builtins.int = ...,
+        outputs: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["wall_time", b"wall_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["calls", b"calls", "checks", b"checks", "refusals", b"refusals", "result_bytes", b"result_bytes", "wall_time", b"wall_time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["calls", b"calls", "checks", b"checks", "outputs", b"outputs", "refusals", b"refusals", "result_bytes", b"result_bytes", "wall_time", b"wall_time"]) -> None: ...
 
 Global___TaskBudgets: typing_extensions.TypeAlias = TaskBudgets
 
@@ -1302,3 +1306,141 @@ class RecordModelCallResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["record", b"record"]) -> None: ...
 
 Global___RecordModelCallResponse: typing_extensions.TypeAlias = RecordModelCallResponse
+
+@typing.final
+class ListOutputsRequest(google.protobuf.message.Message):
+    """ListOutputsRequest asks which final answers the task may give."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: builtins.int
+    task_id: builtins.str
+    """The task's id."""
+    def __init__(
+        self,
+        *,
+        task_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["task_id", b"task_id"]) -> None: ...
+
+Global___ListOutputsRequest: typing_extensions.TypeAlias = ListOutputsRequest
+
+@typing.final
+class OutputDefinition(google.protobuf.message.Message):
+    """OutputDefinition describes one final answer as a model needs it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    DESCRIPTION_FIELD_NUMBER: builtins.int
+    SCHEMA_JSON_FIELD_NUMBER: builtins.int
+    CHECKS_LEFT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The output's name."""
+    description: builtins.str
+    """What the answer is to be, for the model."""
+    schema_json: builtins.str
+    """JSON Schema 2020-12 of the answer."""
+    checks_left: builtins.int
+    """Checks of it that are left to this task."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        description: builtins.str = ...,
+        schema_json: builtins.str = ...,
+        checks_left: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checks_left", b"checks_left", "description", b"description", "name", b"name", "schema_json", b"schema_json"]) -> None: ...
+
+Global___OutputDefinition: typing_extensions.TypeAlias = OutputDefinition
+
+@typing.final
+class ListOutputsResponse(google.protobuf.message.Message):
+    """ListOutputsResponse lists which final answers the task may give."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OUTPUTS_FIELD_NUMBER: builtins.int
+    @property
+    def outputs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OutputDefinition]:
+        """In the manifest's order."""
+
+    def __init__(
+        self,
+        *,
+        outputs: collections.abc.Iterable[Global___OutputDefinition] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["outputs", b"outputs"]) -> None: ...
+
+Global___ListOutputsResponse: typing_extensions.TypeAlias = ListOutputsResponse
+
+@typing.final
+class CheckOutputRequest(google.protobuf.message.Message):
+    """CheckOutputRequest brings a final answer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: builtins.int
+    OUTPUT_ID_FIELD_NUMBER: builtins.int
+    OUTPUT_FIELD_NUMBER: builtins.int
+    VALUE_JSON_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    task_id: builtins.str
+    """The task's id."""
+    output_id: builtins.str
+    """Chosen by the caller, unique within the task: letters, digits, `.`, `_`, `-`, at most 128."""
+    output: builtins.str
+    """Name of the output in the task's manifest."""
+    value_json: builtins.str
+    """JSON of the answer."""
+    text: builtins.str
+    """The answer itself, a text."""
+    @property
+    def model(self) -> Global___ModelContext:
+        """The model that wrote it."""
+
+    def __init__(
+        self,
+        *,
+        task_id: builtins.str = ...,
+        output_id: builtins.str = ...,
+        output: builtins.str = ...,
+        value_json: builtins.str = ...,
+        text: builtins.str = ...,
+        model: Global___ModelContext | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["model", b"model", "text", b"text", "value_json", b"value_json", "written", b"written"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["model", b"model", "output", b"output", "output_id", b"output_id", "task_id", b"task_id", "text", b"text", "value_json", b"value_json", "written", b"written"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["written", b"written"]) -> typing.Literal["value_json", "text"] | None: ...
+
+Global___CheckOutputRequest: typing_extensions.TypeAlias = CheckOutputRequest
+
+@typing.final
+class CheckOutputResponse(google.protobuf.message.Message):
+    """CheckOutputResponse says that the answer may go out. A refusal is a gRPC error."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALUE_JSON_FIELD_NUMBER: builtins.int
+    CHANGES_FIELD_NUMBER: builtins.int
+    RECORD_FIELD_NUMBER: builtins.int
+    value_json: builtins.str
+    """JSON of the one form in which it may: canonical, and as each destination made it."""
+    record: builtins.int
+    """Sequence number of the decision's record in the log."""
+    @property
+    def changes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What was rewritten and why, in sentences fit for the model."""
+
+    def __init__(
+        self,
+        *,
+        value_json: builtins.str = ...,
+        changes: collections.abc.Iterable[builtins.str] | None = ...,
+        record: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changes", b"changes", "record", b"record", "value_json", b"value_json"]) -> None: ...
+
+Global___CheckOutputResponse: typing_extensions.TypeAlias = CheckOutputResponse

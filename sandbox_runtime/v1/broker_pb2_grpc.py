@@ -100,6 +100,16 @@ class BrokerServiceStub(object):
                 request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallRequest.SerializeToString,
                 response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallResponse.FromString,
                 _registered_method=True)
+        self.ListOutputs = channel.unary_unary(
+                '/sandbox_runtime.v1.BrokerService/ListOutputs',
+                request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.ListOutputsRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.ListOutputsResponse.FromString,
+                _registered_method=True)
+        self.CheckOutput = channel.unary_unary(
+                '/sandbox_runtime.v1.BrokerService/CheckOutput',
+                request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputResponse.FromString,
+                _registered_method=True)
         self.CloseTask = channel.unary_unary(
                 '/sandbox_runtime.v1.BrokerService/CloseTask',
                 request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.CloseTaskRequest.SerializeToString,
@@ -206,6 +216,22 @@ class BrokerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOutputs(self, request, context):
+        """ListOutputs returns which final answers the task may give, as JSON Schemas.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckOutput(self, request, context):
+        """CheckOutput decides whether a model's final answer may go out, and in which form, before it
+        reaches anyone. Sending the same output_id again returns what the first sending led to and spends
+        nothing; other bytes under the same output_id are refused. No container is involved.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseTask(self, request, context):
         """CloseTask ends the task: calls in flight are cancelled, later ones refused. Closing twice
         is no error.
@@ -271,6 +297,16 @@ def add_BrokerServiceServicer_to_server(servicer, server):
                     servicer.RecordModelCall,
                     request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallRequest.FromString,
                     response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallResponse.SerializeToString,
+            ),
+            'ListOutputs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOutputs,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.ListOutputsRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.ListOutputsResponse.SerializeToString,
+            ),
+            'CheckOutput': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckOutput,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputResponse.SerializeToString,
             ),
             'CloseTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseTask,
@@ -586,6 +622,60 @@ class BrokerService(object):
             '/sandbox_runtime.v1.BrokerService/RecordModelCall',
             sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallRequest.SerializeToString,
             sandbox__runtime_dot_v1_dot_broker__pb2.RecordModelCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOutputs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandbox_runtime.v1.BrokerService/ListOutputs',
+            sandbox__runtime_dot_v1_dot_broker__pb2.ListOutputsRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_broker__pb2.ListOutputsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckOutput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandbox_runtime.v1.BrokerService/CheckOutput',
+            sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputResponse.FromString,
             options,
             channel_credentials,
             insecure,

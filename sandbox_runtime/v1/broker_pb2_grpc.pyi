@@ -203,6 +203,38 @@ _BrokerServiceRecordModelCallType = typing_extensions.TypeVar(
     ],
 )
 
+_BrokerServiceListOutputsType = typing_extensions.TypeVar(
+    '_BrokerServiceListOutputsType',
+    grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.ListOutputsRequest,
+        sandbox_runtime.v1.broker_pb2.ListOutputsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.ListOutputsRequest,
+        sandbox_runtime.v1.broker_pb2.ListOutputsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.ListOutputsRequest,
+        sandbox_runtime.v1.broker_pb2.ListOutputsResponse,
+    ],
+)
+
+_BrokerServiceCheckOutputType = typing_extensions.TypeVar(
+    '_BrokerServiceCheckOutputType',
+    grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.CheckOutputRequest,
+        sandbox_runtime.v1.broker_pb2.CheckOutputResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.CheckOutputRequest,
+        sandbox_runtime.v1.broker_pb2.CheckOutputResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.CheckOutputRequest,
+        sandbox_runtime.v1.broker_pb2.CheckOutputResponse,
+    ],
+)
+
 _BrokerServiceCloseTaskType = typing_extensions.TypeVar(
     '_BrokerServiceCloseTaskType',
     grpc.UnaryUnaryMultiCallable[
@@ -219,7 +251,7 @@ _BrokerServiceCloseTaskType = typing_extensions.TypeVar(
     ],
 )
 
-class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServiceListToolsType, _BrokerServiceCheckCallType, _BrokerServiceCallToolType, _BrokerServiceGetCallType, _BrokerServiceWatchCallType, _BrokerServiceCancelCallType, _BrokerServiceGetTaskType, _BrokerServiceExtendTaskType, _BrokerServiceAddUserInputType, _BrokerServiceRecordModelCallType, _BrokerServiceCloseTaskType]):
+class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServiceListToolsType, _BrokerServiceCheckCallType, _BrokerServiceCallToolType, _BrokerServiceGetCallType, _BrokerServiceWatchCallType, _BrokerServiceCancelCallType, _BrokerServiceGetTaskType, _BrokerServiceExtendTaskType, _BrokerServiceAddUserInputType, _BrokerServiceRecordModelCallType, _BrokerServiceListOutputsType, _BrokerServiceCheckOutputType, _BrokerServiceCloseTaskType]):
     """BrokerService decides, runs and records the tool calls that a model proposes.
 
     Every method needs an authenticated caller: the peer credentials of a Unix socket, or
@@ -280,6 +312,14 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
             sandbox_runtime.v1.broker_pb2.RecordModelCallResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.ListOutputsRequest,
+            sandbox_runtime.v1.broker_pb2.ListOutputsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.CheckOutputRequest,
+            sandbox_runtime.v1.broker_pb2.CheckOutputResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
             sandbox_runtime.v1.broker_pb2.CloseTaskResponse,
         ],
@@ -330,6 +370,14 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
         grpc.aio.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.RecordModelCallRequest,
             sandbox_runtime.v1.broker_pb2.RecordModelCallResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.ListOutputsRequest,
+            sandbox_runtime.v1.broker_pb2.ListOutputsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.broker_pb2.CheckOutputRequest,
+            sandbox_runtime.v1.broker_pb2.CheckOutputResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
@@ -383,6 +431,15 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
     the caller's claim and is recorded as such; it decides nothing.
     """
 
+    ListOutputs: _BrokerServiceListOutputsType
+    """ListOutputs returns which final answers the task may give, as JSON Schemas."""
+
+    CheckOutput: _BrokerServiceCheckOutputType
+    """CheckOutput decides whether a model's final answer may go out, and in which form, before it
+    reaches anyone. Sending the same output_id again returns what the first sending led to and spends
+    nothing; other bytes under the same output_id are refused. No container is involved.
+    """
+
     CloseTask: _BrokerServiceCloseTaskType
     """CloseTask ends the task: calls in flight are cancelled, later ones refused. Closing twice
     is no error.
@@ -432,6 +489,14 @@ BrokerServiceAsyncStub: typing_extensions.TypeAlias = BrokerServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         sandbox_runtime.v1.broker_pb2.RecordModelCallRequest,
         sandbox_runtime.v1.broker_pb2.RecordModelCallResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.ListOutputsRequest,
+        sandbox_runtime.v1.broker_pb2.ListOutputsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.broker_pb2.CheckOutputRequest,
+        sandbox_runtime.v1.broker_pb2.CheckOutputResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
@@ -552,6 +617,25 @@ class BrokerServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[sandbox_runtime.v1.broker_pb2.RecordModelCallResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.RecordModelCallResponse]]:
         """RecordModelCall records that a model was called, with or without a tool in mind. All of it is
         the caller's claim and is recorded as such; it decides nothing.
+        """
+
+    @abc.abstractmethod
+    def ListOutputs(
+        self,
+        request: sandbox_runtime.v1.broker_pb2.ListOutputsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_runtime.v1.broker_pb2.ListOutputsResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.ListOutputsResponse]]:
+        """ListOutputs returns which final answers the task may give, as JSON Schemas."""
+
+    @abc.abstractmethod
+    def CheckOutput(
+        self,
+        request: sandbox_runtime.v1.broker_pb2.CheckOutputRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_runtime.v1.broker_pb2.CheckOutputResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.CheckOutputResponse]]:
+        """CheckOutput decides whether a model's final answer may go out, and in which form, before it
+        reaches anyone. Sending the same output_id again returns what the first sending led to and spends
+        nothing; other bytes under the same output_id are refused. No container is involved.
         """
 
     @abc.abstractmethod

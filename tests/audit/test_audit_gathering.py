@@ -232,5 +232,6 @@ def test_what_a_task_used_is_what_the_broker_s_own_fold_says() -> None:
         "result bytes": ("40", None),
         "refusals": ("1", None),
         "checks": ("0", None),
+        "outputs": ("0", None),
         "grant `hello`": ("1", None),
     }

@@ -229,11 +229,11 @@ WRONG = {
     ),
     "no call": (
         HEAD + "  - {name: one, expect: {verdict: refused}}\n",
-        "t.test.yaml:6:5: a case has either a `call` or a `sequence`",
+        "t.test.yaml:6:5: a case has one of `call`, `sequence` and `output`",
     ),
     "a reason for a permission": (
         HEAD + CALL.format(arguments="{}", expect="{verdict: permitted, code: a.b}"),
-        "t.test.yaml:6:82: `code` means nothing for a call that is permitted; remove it",
+        "t.test.yaml:6:82: `code` means nothing for what is permitted; remove it",
     ),
     "a reason that there is none of": (
         HEAD + CALL.format(arguments="{}", expect="{verdict: refused, reason: NOPE}"),

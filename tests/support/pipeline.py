@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sandbox_runtime.answering import Answering
 from sandbox_runtime.broker import Broker
 from sandbox_runtime.call import Answered, Checked, Closed, Outcome
 from sandbox_runtime.deciding import Deciding
@@ -171,11 +172,13 @@ async def on_stage(
         ledger=ledger, validators=validators, sandbox=sandbox, monotonic=time.monotonic
     )
     ids = (f"t-{n}" for n in itertools.count(len(ledger.tasks()) + 1))
+    answering = Answering(ledger=ledger, validators=validators, monotonic=time.monotonic)
     broker = Broker(
         tree=tree,
         ledger=ledger,
         deciding=deciding,
         runs=runs,
+        answering=answering,
         new_id=lambda: next(ids),
         new_secret=lambda: "secret",
     )
