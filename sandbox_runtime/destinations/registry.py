@@ -14,6 +14,7 @@ from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Accepted, Destination, Objection
 from sandbox_runtime.destinations.file import File
 from sandbox_runtime.destinations.model_text import ModelText
+from sandbox_runtime.destinations.path import Path
 from sandbox_runtime.destinations.schema import Schema
 from sandbox_runtime.destinations.sql import Sql
 
@@ -26,7 +27,7 @@ MAX_VALUE_DEPTH = 128
 """No destination is handed a value that is nested deeper."""
 
 DESTINATIONS: Mapping[str, Destination[Any]] = MappingProxyType(
-    {destination.kind: destination for destination in (Sql(), Schema(), ModelText())}
+    {destination.kind: destination for destination in (Sql(), Path(), Schema(), ModelText())}
 )
 """Those that manifests name, by the key under which they do."""
 

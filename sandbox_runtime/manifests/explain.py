@@ -121,8 +121,9 @@ def _locate(data: Json, error: ErrorDetails) -> tuple[Where, str]:
     where: list[str | int] = []
     for step in error["loc"]:
         if not _has(data, step):
-            named = error["type"] == "missing" or step == _KEY
-            return tuple(where), str(error["loc"][-1]) if named else ""
+            if step == _KEY or (error["type"] == "missing" and step == error["loc"][-1]):
+                return tuple(where), str(step)
+            continue
         where.append(step)
         data = data[step]  # type: ignore[index]  # just asked
     return tuple(where), ""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, PlainSerializer, create_model
 
 from sandbox_runtime.destinations.registry import DESTINATIONS, dump
+from sandbox_runtime.manifests.command import FLAG, LITERAL, Element, Exits, Output, Stdin
 from sandbox_runtime.manifests.constraint import Constraint, Scalar
 from sandbox_runtime.manifests.units import Duration, Size, durations, sizes
 from sandbox_runtime.manifests.variable import CLAIM, Variable
@@ -27,6 +28,7 @@ _SUBJECT = r"^[a-z]+:[A-Za-z0-9._@-]+$"
 _FOLDER = r"^(\.|[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)$"
 _DATA_PATH = r"^/data(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$"
 _GLOB = r"^[A-Za-z0-9_*?-][A-Za-z0-9._*? -]*(/[A-Za-z0-9_*?-][A-Za-z0-9._*? -]*)*$"
+_PACKAGE = r"^[a-z0-9][a-z0-9+.-]+$"
 
 PATTERNS = MappingProxyType(
     {
@@ -39,6 +41,9 @@ PATTERNS = MappingProxyType(
         _DATA_PATH: "a path below `/data`, like `/data/sales.db`",
         _GLOB: "a pattern of names below the workspace, like `*.csv` or `charts/*.html`",
         CLAIM: "a claim's name, in printable ASCII without spaces",
+        _PACKAGE: "a package of the distribution, like `jq`",
+        FLAG: "a flag like `-n` or `--max-count`",
+        LITERAL: "text of one line",
     }
 )
 """What each pattern of this module asks for, in words."""
@@ -55,6 +60,9 @@ FileGlob = Annotated[str, Field(pattern=_GLOB, max_length=255)]
 
 Subject = Annotated[str, Field(pattern=_SUBJECT, max_length=128)]
 """Who asks, as authenticated: `agent:reporting`, `uid:1000`."""
+
+
+Package = Annotated[str, Field(pattern=_PACKAGE, max_length=64)]
 
 
 class Role(StrEnum):
@@ -81,16 +89,28 @@ class Build(Strict):
 
     build: Annotated[str, Field(pattern=_FOLDER, max_length=255)] = "."
     """The folder, relative to the manifest's own and not above it."""
+    packages: Annotated[tuple[Package, ...], Field(max_length=32)] = ()
+    """Packages of the base's distribution whose programs the tool runs, as its archive signs
+    them; what they depend on comes along."""
 
 
 class Program(Strict):
     """What runs inside the container."""
 
     image: Build = Build()
-    transport: Literal["stdio"] = "stdio"
-    """`stdio`: one JSON object on standard input, JSON lines on file descriptor 3."""
+    transport: Literal["stdio", "command"] = "stdio"
+    """`stdio`: one JSON object on standard input, JSON lines on file descriptor 3.
+    `command`: a program that knows nothing of this; `argv` lays out its words."""
     command: Annotated[tuple[str, ...], Field(min_length=1)] = ("/usr/bin/python3", "/tool/main.py")
-    """The argv inside the container. No shell reads it."""
+    """The argv inside the container, for `stdio`. No shell reads it."""
+    argv: Annotated[tuple[Element, ...], Field(min_length=1, max_length=128)] | None = None
+    """For `command`: the program's path, then words as they stand and words of arguments."""
+    stdin: Stdin | None = None
+    """For `command`: what the program reads."""
+    stdout: Output = "text"
+    """For `command`: what the program prints, which is the result. What it complains is its log."""
+    exits: Exits = Exits()
+    """For `command`: which exit codes are a success, and what others mean."""
 
 
 class _Destined(Strict):

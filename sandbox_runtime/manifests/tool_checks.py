@@ -15,6 +15,7 @@ from jsonschema_rs import ValidationError
 
 from sandbox_runtime.destinations.contract import Widens
 from sandbox_runtime.manifests.bounds import compiled, misplaced, objection
+from sandbox_runtime.manifests.command_checks import check_command
 from sandbox_runtime.manifests.effective import Checks, narrowed
 from sandbox_runtime.manifests.problems import Finding, Where, printable, quoted, shown
 from sandbox_runtime.manifests.units import print_size
@@ -33,6 +34,7 @@ def check_tool(tool: Tool, data: Json) -> Iterator[Finding]:
     """Yield what is wrong with a tool's manifest; `data` is its document as written."""
     for name, argument in tool.spec.arguments.items():
         yield from _argument(argument, data, (*_ARGUMENTS, name))
+    yield from check_command(tool)
     yield from _result(tool.spec.result)
     yield from _data(tool.spec.data)
     yield from _limits(tool.spec.sandbox)

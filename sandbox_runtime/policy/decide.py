@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 from sandbox_runtime.call import CheckAborted, Finding, Objected, Permitted, Refused
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.errors import Reason
+from sandbox_runtime.manifests.argv import NoWord, invocation
 from sandbox_runtime.manifests.effective import bind_constraints
 from sandbox_runtime.policy.constraints import broken
 from sandbox_runtime.policy.match import lives
@@ -45,7 +46,8 @@ def decide(
     1. the task still lives, and its budgets are not spent;
     2. under one grant, every destination accepted its value;
     3. under the same grant, every constraint holds for the canonical values;
-    4. the same grant may be used once more, and now.
+    4. a program that knows nothing of this can be told these values;
+    5. the same grant may be used once more, and now.
     """
     if (dead := lives(task, now) or spent(task)) is not None:  # 1
         return dead
@@ -102,9 +104,10 @@ def _try(
     if len(verdicts) != len(attempt.checks):
         return Turn(_aborted(grant, attempt.checks[len(verdicts)]), 0)
     arguments = _canonical(candidate.arguments, verdicts)
-    if (constraint := _constraint(task, attempt, grant, arguments)) is not None:  # 3
-        return Turn(constraint, 1)
-    if (refused := held_up(task, attempt.grant_index, now)) is not None:  # 4
+    unfit = _constraint(task, attempt, grant, arguments)  # 3
+    if (unfit := unfit or _wordless(candidate, attempt, arguments)) is not None:  # 4
+        return Turn(unfit, 1)
+    if (refused := held_up(task, attempt.grant_index, now)) is not None:  # 5
         return Turn(refused, 2)
     return _permitted(candidate, attempt, arguments, verdicts)
 
@@ -155,6 +158,26 @@ def _constraint(
                 code=f"constraint.{breach.word}",
                 grant=grant.id,
             )
+    return None
+
+
+def _wordless(
+    candidate: Candidate, attempt: Attempt, arguments: Mapping[str, Json]
+) -> Refused | None:
+    """Refuse what would reach a program as something else than the value that it is."""
+    program = candidate.tool.manifest.spec.program
+    try:
+        invocation(program, arguments)
+    except NoWord as no:
+        return Refused(
+            reason=Reason.ARGUMENT_NOT_ALLOWED,
+            problem=no.problem,
+            rule=("spec", "grants", attempt.grant_index, "tool"),
+            pointer=json_text.pointer(no.argument) if no.argument else "",
+            code=no.code,
+            hint=no.hint,
+            grant=attempt.grant,
+        )
     return None
 
 

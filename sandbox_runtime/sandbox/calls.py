@@ -18,8 +18,9 @@ import orjson
 
 from sandbox_runtime.call import Answered, Closed, Outcome, Printed, Progressed
 from sandbox_runtime.errors import SandboxUnavailable
-from sandbox_runtime.sandbox.container import CallBytes
-from sandbox_runtime.sandbox.plan import ContainerPlan, Identity, engine_options, plan
+from sandbox_runtime.manifests.argv import NoWord, invocation
+from sandbox_runtime.sandbox.container import CallBytes, CommandBytes
+from sandbox_runtime.sandbox.plan import ContainerPlan, Identity, Spoken, engine_options, plan
 from sandbox_runtime.sandbox.streams import Log, Progress
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.call import Permitted, Utterance
     from sandbox_runtime.manifests.catalogue import LoadedTool
-    from sandbox_runtime.manifests.model import Tool
+    from sandbox_runtime.manifests.model import Program, Tool
+    from sandbox_runtime.sandbox.container import Given
     from sandbox_runtime.sandbox.launcher import Finished, Launcher
     from sandbox_runtime.sandbox.streams import Event, Excerpt
     from sandbox_runtime.strict import Json
@@ -70,9 +72,11 @@ class Sandbox:
         call, tool = permitted.call, permitted.tool.manifest
         within = min(timedelta(milliseconds=wall_ms), tool.spec.sandbox.wall_time)
         deadline = int(self.seconds() + within.total_seconds() + GRACE)
+        spoken = spoken_of(tool.spec.program)
         made = plan(
             image_id=self._image(permitted.tool),
-            program=tool.spec.program.command,
+            program=() if spoken else tool.spec.program.command,
+            spoken=spoken,
             limits=tool.spec.sandbox.model_copy(update={"wall_time": within}),
             identity=Identity(
                 broker=self.launcher.broker, task=call.task_id, call=call.call_id, deadline=deadline
@@ -81,7 +85,7 @@ class Sandbox:
             data=self._mounts(tool),
         )
         lasting = within // timedelta(milliseconds=1)
-        return PlannedCall(self, made, lasting, call.call_id, permitted.arguments)
+        return PlannedCall(self, made, lasting, given(permitted))
 
     def _image(self, tool: LoadedTool) -> str:
         """Return the tool's image; a task keeps its manifests, and no image of later ones."""
@@ -99,6 +103,26 @@ class Sandbox:
             raise SandboxUnavailable(f"no source is set for the data {error}") from error
 
 
+def spoken_of(program: Program) -> Spoken | None:
+    """Return how a program is understood that knows nothing of this broker; None: by itself."""
+    if program.transport == "stdio":
+        return None
+    return Spoken(
+        argv=program.argv or (), stdin=program.stdin, stdout=program.stdout, exits=program.exits
+    )
+
+
+def given(permitted: Permitted) -> Given:
+    """Return what goes in; raise `SandboxUnavailable` for what policy would have refused."""
+    program, arguments = permitted.tool.manifest.spec.program, permitted.arguments
+    if program.transport == "stdio":
+        return CallBytes(call_id=permitted.call.call_id, arguments=dict(arguments))
+    try:
+        return CommandBytes(invocation=invocation(program, arguments))
+    except NoWord as no:
+        raise SandboxUnavailable(f"`{no.argument}` cannot be put into words") from no
+
+
 def unheard(_: object) -> None:
     """Take what a tool says that nobody listens to."""
 
@@ -111,12 +135,11 @@ class PlannedCall:
         sandbox: Sandbox,
         made: ContainerPlan,
         wall_ms: int,
-        call_id: str,
-        arguments: Mapping[str, Json],
+        given: Given,
     ) -> None:
         self.made, self.wall_ms = made, wall_ms
         self._sandbox = sandbox
-        self._bytes = CallBytes(call_id=call_id, arguments=dict(arguments))
+        self._bytes = given
         self._finished: Finished | None = None
 
     @property
@@ -126,9 +149,16 @@ class PlannedCall:
 
     @property
     def plan_digest(self) -> str:
-        """SHA-256 of exactly what the engine will be asked for, as canonical JSON."""
-        asked = orjson.dumps(engine_options(self.made), option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(asked).hexdigest()
+        """SHA-256 of exactly what the engine will be asked for, as canonical JSON.
+
+        Of a command also how its words are made. The words themselves are the model's: a
+        digest of them, in a leaf of the log, could be guessed at.
+        """
+        asked = engine_options(self.made)
+        if self.made.spoken is not None:
+            asked |= {"spoken": self.made.spoken.model_dump(mode="json")}
+        canonical = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(canonical).hexdigest()
 
     async def answer(self, hear: Callable[[Utterance], None] = unheard) -> Answered:
         """Run the container; cancelling kills it. Raises `SandboxUnavailable`: nothing ran."""

@@ -38,6 +38,7 @@ from sandbox_runtime.sandbox.walls import expected
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox_runtime.manifests.argv import Invocation
     from sandbox_runtime.sandbox.cgroups import Cgroup, Counted
     from sandbox_runtime.sandbox.comparison import Difference
     from sandbox_runtime.sandbox.engine import Attached, Engine
@@ -72,6 +73,28 @@ class CallBytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandBytes:
+    """What a program is started with that knows nothing of this broker."""
+
+    invocation: Invocation
+
+    @property
+    def frame(self) -> bytes:
+        """The runner's one frame in: how many texts, each after its length, then the input.
+
+        The first text names the file that stands for the input, if it is not empty.
+        """
+        texts = [(self.invocation.file or "").encode()]
+        texts += [word.encode() for word in self.invocation.words]
+        sized = b"".join(len(text).to_bytes(4, "big") + text for text in texts)
+        call = len(texts).to_bytes(4, "big") + sized + self.invocation.stdin
+        return len(call).to_bytes(4, "big") + call
+
+
+Given = CallBytes | CommandBytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
     """What the engine said at the end. Nothing where it could not be asked."""
 
@@ -99,7 +122,7 @@ class Container:
         self.engine, self.plan = engine, plan
         self.name = f"sandbox-{uuid.uuid4().hex}"
         self.stages = Stages()
-        self.transcript = Transcript(cap=plan.ceilings.output)
+        self.transcript = Transcript(cap=plan.ceilings.output, spoken=plan.spoken)
         self.early: list[Event] = []
         self.id = ""
         self.walls = ""
@@ -164,7 +187,7 @@ class Container:
         self.walls = seen.digest
 
     async def converse(
-        self, call: CallBytes, *, until: float, on_event: Callable[[Event], None]
+        self, call: Given, *, until: float, on_event: Callable[[Event], None]
     ) -> Outcome | None:
         """Give the call and listen to its end; return why we stopped before, if we did.
 
@@ -186,7 +209,7 @@ class Container:
             self.stages.end("run")
         return None
 
-    def _give(self, call: CallBytes) -> None:
+    def _give(self, call: Given) -> None:
         """Send the call in: to walls that were read back, and never a second one."""
         if self._attached is None or not self.walls or self._given:
             raise SandboxUnavailable("a container takes one call, behind walls that were read")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sandbox_runtime.call import Outcome
 from sandbox_runtime.errors import Reason, SandboxUnavailable
 from sandbox_runtime.sandbox import engine as engines
-from sandbox_runtime.sandbox.container import CallBytes, Closed, Container
+from sandbox_runtime.sandbox.container import CallBytes, Closed, CommandBytes, Container, Given
 from sandbox_runtime.sandbox.plan import LABEL
 from sandbox_runtime.sandbox.verdict import Facts, describe, judge
 
@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from sandbox_runtime.sandbox.plan import ContainerPlan
     from sandbox_runtime.sandbox.streams import Answer, Event, Excerpt
 
-__all__ = ["CallBytes", "Closed", "DeadlinePassed", "Finished", "Launcher", "Swept"]
+__all__ = [
+    "CallBytes",
+    "Closed",
+    "CommandBytes",
+    "DeadlinePassed",
+    "Finished",
+    "Launcher",
+    "Swept",
+]
 
 
 class DeadlinePassed(SandboxUnavailable):
@@ -101,7 +109,7 @@ class Launcher:
     async def run(
         self,
         plan: ContainerPlan,
-        call: CallBytes,
+        call: Given,
         *,
         deadline: float,
         on_event: Callable[[Event], None],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from sandbox_runtime.manifests.command import Element, Exits, Output, Stdin
 from sandbox_runtime.sandbox import seccomp
 from sandbox_runtime.strict import Json, Strict
 
@@ -83,6 +84,15 @@ class Ceilings(Strict):
     """Bytes of the longest line of an answer."""
 
 
+class Spoken(Strict):
+    """How a program is told and understood that knows nothing of this: `transport: command`."""
+
+    argv: Annotated[tuple[Element, ...], Field(min_length=1)]
+    stdin: Stdin | None
+    stdout: Output
+    exits: Exits
+
+
 class Identity(Strict):
     """Whose container this is. It carries these as labels, for the sweep."""
 
@@ -97,8 +107,10 @@ class ContainerPlan(Strict):
     """One container, as the launcher gets it. Made by `plan`."""
 
     image_id: ImageId
-    program: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The tool's argument vector, run by the runner."""
+    program: tuple[str, ...]
+    """The tool's argument vector, run by the runner; empty where the call brings it."""
+    spoken: Spoken | None = None
+    """What the program prints is the answer; else it answers by itself."""
     mounts: tuple[Mount, ...]
     ceilings: Ceilings
     uid: Positive = UID
@@ -115,16 +127,18 @@ def plan(
     identity: Identity,
     runner: str,
     data: Mapping[str, str],
+    spoken: Spoken | None = None,
 ) -> ContainerPlan:
     """Return the plan for one call.
 
     `runner` is the host's path of the runner; `data` maps places in the container to the
-    host's.
+    host's. With `spoken` the call brings the program's words, and `program` is empty.
     """
     binds = {**data, RUNNER_TARGET: runner}
     return ContainerPlan(
         image_id=image_id,
         program=tuple(program),
+        spoken=spoken,
         mounts=tuple(Mount(source=binds[target], target=target) for target in sorted(binds)),
         ceilings=ceilings(limits),
         isolation=limits.isolation,

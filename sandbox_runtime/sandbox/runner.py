@@ -5,11 +5,15 @@ payload of a frame whose head the runner made; nothing is parsed, nothing is bel
 and never more is held than one line. When the tool has ended the runner says so and
 waits to be killed, so that the host can still read the cgroup's counters.
 
-    runner.py LINE_LIMIT PROGRAM [ARGUMENT ...]
+    runner.py LINE_LIMIT [PROGRAM [ARGUMENT ...]]
 
 Out, on standard output: length (4 bytes, big-endian, of what follows), kind (1 byte),
 payload. In, on standard input: length (4 bytes), payload; the tool gets it as a line.
 The tool has its own pipes: 0 takes the call, 1 and 2 are its log, 3 takes its answer.
+
+Without PROGRAM the payload brings it: how many texts (4 bytes), each after its length (4
+bytes), and the rest is its standard input. The first text, if it is not empty, is a file
+that stands for that input; the others are the argument vector. It has no descriptor 3.
 
 It starts with every cold call, so it imports nothing that is Python and not frozen into
 the interpreter: `json` costs 5 ms, and 40 ms in an image without byte code.
@@ -46,27 +50,44 @@ def hide() -> int:
     return badness
 
 
-def spawn(program: list[str], badness: int) -> tuple[int, list[int]]:
-    """Start the tool; return its pid and the runner's ends of its pipes 0 to 3.
+def spawn(
+    program: list[str] | list[bytes], badness: int, pipes: int, file: bytes = b""
+) -> tuple[int, list[int]]:
+    """Start the tool; return its pid and the runner's ends of its pipes, 0 and on.
 
     The tool inherits the highest badness before the runner takes its own back: out of
     memory, the kernel kills the tool and whatever it started, not the runner.
     """
-    stdin, stdout, stderr, answer = (os.pipe() for _ in range(4))
-    theirs = stdin[0], stdout[1], stderr[1], answer[1]
-    ours = [stdin[1], stdout[0], stderr[0], answer[0]]
+    stdin, *others = (os.pipe() for _ in range(pipes))
+    theirs = stdin[0], *(end for _, end in others)
+    ours = [stdin[1], *(end for end, _ in others)]
+    actions: list[tuple[object, ...]]
+    actions = [(os.POSIX_SPAWN_DUP2, end, fd) for fd, end in enumerate(theirs)]
+    if file:  # a pipe that somebody planted there shall not be waited for
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        actions.append((os.POSIX_SPAWN_OPEN, 0, file, flags, 0))
     os.write(badness, b"1000")
     pid = os.posix_spawnp(
         program[0],
         program,
         os.environ,
-        file_actions=[(os.POSIX_SPAWN_DUP2, end, fd) for fd, end in enumerate(theirs)],
+        file_actions=actions,
         setsigdef=(_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ),
     )
     os.write(badness, b"0")
     for end in (*theirs, badness):
         os.close(end)
     return pid, ours
+
+
+def parted(call: memoryview) -> tuple[list[bytes], memoryview]:
+    """Return the texts that a call brings, and what is left: the standard input."""
+    texts, at = [], HEAD
+    for _ in range(int.from_bytes(call[:HEAD], "big")):
+        end = at + HEAD + int.from_bytes(call[at : at + HEAD], "big")
+        texts.append(bytes(call[at + HEAD : end]))
+        at = end
+    return texts, call[at:]
 
 
 def frame(kind: bytes, payload: bytes = b"") -> bytes:
@@ -105,12 +126,20 @@ class Runner:
         _signal.set_wakeup_fd(wakened)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
-        self.pid, (self.stdin, self.stdout, self.stderr, self.answer) = spawn(program, hide())
+        self.program, self.badness = program, hide()
+        self.pid = self.answer = -1
         self.watch(self.wake, self.on_child)
         self.watch(0, self.on_call)
+        if program:
+            self.begin(*spawn(program, self.badness, 4))
+
+    def begin(self, pid: int, pipes: list[int]) -> None:
+        """Listen to the tool, which runs."""
+        self.pid, (self.stdin, self.stdout, self.stderr, *answer) = pid, pipes
         self.watch(self.stdout, lambda: self.on_log(self.stdout, STDOUT))
         self.watch(self.stderr, lambda: self.on_log(self.stderr, STDERR))
-        self.watch(self.answer, self.on_answer)
+        for self.answer in answer:
+            self.watch(self.answer, self.on_answer)
 
     def watch(self, fd: int, handler: Callable[[], object], events: int = POLLIN) -> None:
         """Call `handler` whenever `fd` is ready."""
@@ -141,8 +170,26 @@ class Runner:
         size = int.from_bytes(self.incoming[:HEAD], "big")
         if not self.called and HEAD + size <= len(self.incoming):
             self.called = True
-            self.pending = memoryview(bytes(self.incoming[HEAD : HEAD + size]) + b"\n")
-            self.watch(self.stdin, self.on_room, POLLOUT)
+            call = bytes(self.incoming[HEAD : HEAD + size])
+            if self.program:
+                self.give(memoryview(call + b"\n"))
+            else:
+                self.start(memoryview(call))
+
+    def start(self, call: memoryview) -> None:
+        """Start the program that the call brings."""
+        (file, *words), given = parted(call)
+        try:
+            self.begin(*spawn(words, self.badness, 3, file))
+        except OSError as error:
+            send(frame(STDERR, f"cannot start: {error.strerror}\n".encode()) + frame(ENDED, b"127"))
+        else:
+            self.give(given)
+
+    def give(self, call: memoryview) -> None:
+        """Write to the tool whenever it has room."""
+        self.pending = call
+        self.watch(self.stdin, self.on_room, POLLOUT)
 
     def on_room(self) -> None:
         """Write on to the tool, which may read slowly or not at all."""

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from sandbox_runtime.sandbox import spoken as speech
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox_runtime.sandbox.plan import Spoken
     from sandbox_runtime.strict import Json
 
 KEPT = 4096
@@ -100,8 +103,10 @@ class Excerpt:
 class Transcript:
     """Everything one container says."""
 
-    def __init__(self, *, cap: int) -> None:
+    def __init__(self, *, cap: int, spoken: Spoken | None = None) -> None:
         self.cap = cap
+        self.spoken = spoken
+        self.printed = bytearray()
         self.log = Excerpt()
         self.runner = Excerpt()
         self.counted = 0
@@ -147,7 +152,10 @@ class Transcript:
                 return
             frame = bytes(self._inner[INNER : INNER + size])
             del self._inner[: INNER + size]
-            yield self._event(frame[:1], frame[1:])
+            if self.spoken and self.ready and frame[:1] == b"O":
+                self.printed += frame[1:]
+            else:
+                yield self._event(frame[:1], frame[1:])
 
     def _event(self, kind: bytes, payload: bytes) -> Event:
         """Return what one frame says."""
@@ -157,9 +165,9 @@ class Transcript:
                 return Ready()
             case ((b"O" | b"E"), True):
                 return self._logged("stdout" if kind == b"O" else "stderr", payload)
-            case b"A", True:
+            case b"A", True if not self.spoken:
                 return self._said(payload)
-            case b"V", True:
+            case b"V", True if not self.spoken:
                 raise OutputLimit("an answer longer than all that may leave")
             case b"X", True if self.ended is None:
                 return self._over(payload)
@@ -184,7 +192,17 @@ class Transcript:
             self.ended = Ended(int(payload))
         except ValueError as error:
             raise ProtocolViolation("an exit code that is no number") from error
+        if self.spoken:
+            self._heard(self.spoken, self.ended.code)
         return self.ended
+
+    def _heard(self, spoken: Spoken, code: int) -> None:
+        """Take what a program printed, that has ended, for its answer."""
+        try:
+            said = speech.answer(spoken, code, bytes(self.printed), bytes(self.log.head))
+            self.answer = Answer(speech.written(said), said) if said is not None else None
+        except speech.Unreadable as error:
+            raise ProtocolViolation(str(error)) from error
 
     def _keep_excess(self, payload: bytes) -> None:
         """Keep what went over the cap, for diagnosis only."""

@@ -8,7 +8,12 @@ from sandbox_runtime.destinations import registry
 from sandbox_runtime.destinations.contract import Objection
 from sandbox_runtime.strict import Json
 
-SETTINGS: dict[str, Json] = {"sql": {"dialect": "sqlite"}, "schema": {}, "model_text": {}}
+SETTINGS: dict[str, Json] = {
+    "sql": {"dialect": "sqlite"},
+    "path": {},
+    "schema": {},
+    "model_text": {},
+}
 
 
 def _nested(depth: int) -> Json:
@@ -19,7 +24,7 @@ def _nested(depth: int) -> Json:
 
 
 def test_the_kinds_are_those_that_are_built() -> None:
-    assert list(registry.DESTINATIONS) == ["sql", "schema", "model_text"]
+    assert list(registry.DESTINATIONS) == ["sql", "path", "schema", "model_text"]
     assert set(SETTINGS) == set(registry.DESTINATIONS)
 
 

@@ -10,7 +10,17 @@ from sandbox_runtime.call import Candidate, CheckAborted, Checked, Permitted, Re
 from sandbox_runtime.errors import Reason
 from sandbox_runtime.policy import decide, match, wall_time_left
 from sandbox_runtime.task import CallEntry, Phase
-from tests.support.manifests import BODY, MINUTE, NOW, check, open_task, propose, with_state
+from tests.support.manifests import (
+    BODY,
+    MINUTE,
+    NOW,
+    TASK,
+    TOOL,
+    check,
+    open_task,
+    propose,
+    with_state,
+)
 
 if TYPE_CHECKING:
     from sandbox_runtime.task import OpenTask
@@ -140,3 +150,29 @@ def test_a_check_that_was_left_out_refuses_the_call() -> None:
 def test_deciding_is_a_pure_function_of_its_inputs() -> None:
     assert decided('{"name": "Ada"}') == decided('{"name": "Ada"}')
     assert decided('{"name": "Eve"}') == decided('{"name": "Eve"}')
+
+
+WORDS = """\
+  program:
+    transport: command
+    argv: [/usr/bin/greet, {argument: name, dash: refused}, {argument: times, flag: --times}]
+    stdin: {argument: note}
+  arguments:
+    name: {type: string, role: control, maxLength: 100}
+    times: {type: integer, role: control, minimum: 1, maximum: 10, default: 1}
+    note: {type: string, default: ""}
+"""
+
+
+def test_a_value_that_a_program_could_take_for_a_flag_is_refused_before_anything_runs() -> None:
+    head, _, rest = TOOL.partition("  arguments:\n")
+    tool = head + WORDS + rest[rest.index("  result:") :]
+    grants = TASK.replace("exact: $friend", "any_of: [{exact: $friend}, {length: {max: 50}}]")
+    task = open_task({"greet/tool.yaml": tool, "tasks/greeting.yaml": grants})
+    decision = refused('{"name": "--output=/etc/passwd"}', task)
+    assert (decision.reason, decision.code, decision.pointer) == (
+        Reason.ARGUMENT_NOT_ALLOWED,
+        "command.dash",
+        "/name",
+    )
+    assert permitted('{"name": "Ada"}', task).grant == "friends"

@@ -13,7 +13,7 @@ from sandbox_runtime.call import Outcome
 from sandbox_runtime.errors import SandboxUnavailable
 from sandbox_runtime.sandbox.container import Container
 from sandbox_runtime.sandbox.launcher import CallBytes, DeadlinePassed, Swept
-from sandbox_runtime.sandbox.streams import Answer, Log, Progress, Ready
+from sandbox_runtime.sandbox.streams import Answer, Ended, Log, Progress, Ready
 from tests.support.rooms import Room, answered
 
 
@@ -30,7 +30,7 @@ async def test_progress_and_log_come_before_the_answer_in_their_order(room: Room
 os.write(1, b"out"); os.write(3, b'{"progress": {"done": 1}}\\n')
 time.sleep(0.05)
 os.write(2, b"err"); answer(1)""")
-    kinds = [type(event) for event in room.events if not isinstance(event, Ready)]
+    kinds = [type(event) for event in room.events if not isinstance(event, Ready | Ended)]
     assert kinds == [Log, Progress, Log, Answer]
 
 

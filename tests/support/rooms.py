@@ -12,6 +12,7 @@ from typing import Any
 from sandbox_runtime.manifests.model import Limits
 from sandbox_runtime.sandbox.calls import RUNNER
 from sandbox_runtime.sandbox.cgroups import Counted
+from sandbox_runtime.sandbox.container import Given
 from sandbox_runtime.sandbox.launcher import CallBytes, Finished, Launcher
 from sandbox_runtime.sandbox.plan import ContainerPlan, Identity, plan
 from sandbox_runtime.sandbox.streams import Event
@@ -74,9 +75,12 @@ class Room:
     async def carry_out(
         self, plan: ContainerPlan, *, arguments: Json = None, within: float = 30
     ) -> Finished:
+        return await self.give(plan, CallBytes(call_id="c", arguments=arguments), within=within)
+
+    async def give(self, plan: ContainerPlan, call: Given, *, within: float = 30) -> Finished:
         return await self.launcher.run(
             plan,
-            CallBytes(call_id="c", arguments=arguments),
+            call,
             deadline=time.monotonic() + within,
             on_event=self.hear,
         )
