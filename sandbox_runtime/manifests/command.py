@@ -80,5 +80,5 @@ class Exits(Strict):
     errors: Annotated[tuple[Failing, ...], Field(max_length=256)] = ()
 
 
-Output = Literal["text", "json", "json_lines"]
+Stdout = Literal["text", "json", "json_lines"]
 """What its standard output is: a text, one JSON value, or a list of one value for each line."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, PlainSerializer, create_model
 
 from sandbox_runtime.destinations.registry import DESTINATIONS, dump
-from sandbox_runtime.manifests.command import FLAG, LITERAL, Element, Exits, Output, Stdin
+from sandbox_runtime.manifests.command import FLAG, LITERAL, Element, Exits, Stdin, Stdout
 from sandbox_runtime.manifests.constraint import Constraint, Scalar
 from sandbox_runtime.manifests.units import Duration, Size, durations, sizes
 from sandbox_runtime.manifests.variable import CLAIM, Variable
@@ -107,7 +107,7 @@ class Program(Strict):
     """For `command`: the program's path, then words as they stand and words of arguments."""
     stdin: Stdin | None = None
     """For `command`: what the program reads."""
-    stdout: Output = "text"
+    stdout: Stdout = "text"
     """For `command`: what the program prints, which is the result. What it complains is its log."""
     exits: Exits = Exits()
     """For `command`: which exit codes are a success, and what others mean."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from sandbox_runtime.manifests.command import Element, Exits, Output, Stdin
+from sandbox_runtime.manifests.command import Element, Exits, Stdin, Stdout
 from sandbox_runtime.sandbox import seccomp
 from sandbox_runtime.strict import Json, Strict
 
@@ -89,7 +89,7 @@ class Spoken(Strict):
 
     argv: Annotated[tuple[Element, ...], Field(min_length=1)]
     stdin: Stdin | None
-    stdout: Output
+    stdout: Stdout
     exits: Exits
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox_runtime.call import Outcome
 from sandbox_runtime.manifests.argv import Invocation
-from sandbox_runtime.manifests.command import Exits, Failing, Output
+from sandbox_runtime.manifests.command import Exits, Failing, Stdout
 from sandbox_runtime.sandbox.launcher import CommandBytes, Finished
 from sandbox_runtime.sandbox.plan import ContainerPlan, Spoken
 from tests.support.rooms import Room, answered
@@ -26,7 +26,7 @@ EXITS = Exits(
 )
 
 
-def understood(plan: ContainerPlan, stdout: Output = "json") -> ContainerPlan:
+def understood(plan: ContainerPlan, stdout: Stdout = "json") -> ContainerPlan:
     spoken = Spoken(argv=("/usr/bin/python3",), stdin=None, stdout=stdout, exits=EXITS)
     return plan.model_copy(update={"program": (), "spoken": spoken})
 
@@ -36,7 +36,7 @@ def python(room: Room) -> Python:
     """Run Python code as a program that is told its words by the call."""
 
     async def run(
-        code: str, *words: str, stdin: bytes = b"", stdout: Output = "json", **limits: object
+        code: str, *words: str, stdin: bytes = b"", stdout: Stdout = "json", **limits: object
     ) -> Finished:
         program = ("/usr/bin/python3", "-c", "import os, sys, json\n" + code, *words)
         call = CommandBytes(invocation=Invocation(words=program, stdin=stdin))
@@ -83,7 +83,7 @@ async def test_a_program_has_three_descriptors_and_none_of_the_runners(python: P
     ],
 )
 async def test_what_it_prints_is_the_result(
-    python: Python, stdout: Output, printed: str, result: object
+    python: Python, stdout: Stdout, printed: str, result: object
 ) -> None:
     done = await python(f"sys.stdout.write({printed})", stdout=stdout)
     assert (done.ending, answered(done)) == (Outcome.OK, result)
