@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
@@ -41,6 +42,7 @@ B = TypeVar("B", bound=Strict)
 SYSTEM = "system"
 """The key under which bodies lie that belong to no task."""
 _NO_MAC = "0" * 64
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Sealed(Protocol):
@@ -141,6 +143,12 @@ class Live:
     last: Ticket | None = None
     """Of the task's latest append: once it is durable, all before it are."""
 
+    def forgettable(self, now: Micros, remembered: timedelta) -> bool:
+        """Whether it ended longer than that ago, its files with it, and nothing of it runs."""
+        workspace, state = self.task.manifest.manifest.spec.workspace, self.task.state
+        kept = max(remembered, workspace.retain) if workspace is not None else remembered
+        return not (self.running or state.running) and now >= state.ends_at + kept // _MICROSECOND
+
 
 def credential(token: str, certificate: str | None) -> bytes:
     """Return what a task's keyed digest is of: its token, and the certificate it is bound to."""
@@ -187,6 +195,21 @@ class Ledger:
     def tasks(self) -> tuple[Live, ...]:
         """Return every task that this log holds."""
         return tuple(self._tasks.values())
+
+    def forget(self, remembered: timedelta) -> int:
+        """Drop what ended so long ago, or longer than its files are kept; return how many tasks.
+
+        The log keeps them; nothing can be asked of them any more. What nothing needs of their
+        manifests goes with them.
+        """
+        now = self.now()
+        over = [task for task, live in self._tasks.items() if live.forgettable(now, remembered)]
+        for task in over:
+            del self._tasks[task]
+        needed = {live.task.state.tree_digest for live in self._tasks.values()}
+        for digest in self._trees.keys() - needed - {self._in_force}:
+            del self._trees[digest]
+        return len(over)
 
     async def load(self, tree: Catalogue) -> None:
         """Bring a tree of manifests into force, recorded with its whole text."""

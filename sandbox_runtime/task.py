@@ -130,6 +130,13 @@ class TaskState:
         return frozenset({self.subject, self.delegate or self.subject})
 
     @property
+    def ends_at(self) -> Micros:
+        """When it ended, or will end by itself."""
+        if self.closed_at is None:
+            return self.expires_at
+        return min(self.closed_at, self.expires_at)
+
+    @property
     def started(self) -> int:
         """How many calls were started, whatever became of them."""
         return sum(self.spent.values())

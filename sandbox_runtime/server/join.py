@@ -7,6 +7,7 @@ that an earlier one left behind end as `unknown`, and only then may anyone liste
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import structlog
 
 from sandbox_runtime.answering import Answering
 from sandbox_runtime.broker import Broker
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from sandbox_runtime.manifests.catalogue import Catalogue
     from sandbox_runtime.server.machine import Machine, Start
     from sandbox_runtime.server.settings import Settings
+
+_log = structlog.get_logger("sandbox_broker.join")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +80,10 @@ async def joined(
         async with start(settings, tree, broker_id) as machine:
             core = _core(settings, tree, ledger, machine)
             await _take_over(core, tree, log, broker_id)
-            with beside(core.attempts.keep_flushing(settings.strangers_every.total_seconds())):
+            with (
+                beside(core.attempts.keep_flushing(settings.strangers_every.total_seconds())),
+                beside(_keep_forgetting(ledger, settings)),
+            ):
                 yield Joined(id=broker_id, core=core, log=log, tree=tree)
             await core.attempts.flush()
         await ledger.note(BrokerStopped(at=ledger.now(), broker=broker_id))
@@ -134,6 +142,13 @@ async def _take_over(core: Core, tree: Catalogue, log: Log, broker_id: str) -> N
     await core.ledger.note(started)
     await core.broker.settle()
     await core.ledger.load(tree)
+
+
+async def _keep_forgetting(ledger: Ledger, settings: Settings) -> None:
+    while True:
+        if forgotten := ledger.forget(settings.calls.remembered):
+            _log.info("tasks_forgotten", tasks=forgotten)
+        await asyncio.sleep(settings.sweep_every.total_seconds())
 
 
 def _version() -> str:

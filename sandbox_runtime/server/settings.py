@@ -139,6 +139,8 @@ class Calls(Strict):
     """Of one task at a time, after who sent them was answered."""
     watchers: Annotated[int, Field(ge=1, le=1000)] = 8
     """Of one call at a time."""
+    remembered: Annotated[Duration, durations("1m", "30d")] = timedelta(days=1)
+    """How long after its task's end a call's end is still told. The log keeps it for good."""
 
 
 class Evidence(Strict):
