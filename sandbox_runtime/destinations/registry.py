@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Accepted, Destination, Objection
 from sandbox_runtime.destinations.file import File
+from sandbox_runtime.destinations.html import Html
 from sandbox_runtime.destinations.model_text import ModelText
 from sandbox_runtime.destinations.path import Path
 from sandbox_runtime.destinations.schema import Schema
@@ -27,7 +28,10 @@ MAX_VALUE_DEPTH = 128
 """No destination is handed a value that is nested deeper."""
 
 DESTINATIONS: Mapping[str, Destination[Any]] = MappingProxyType(
-    {destination.kind: destination for destination in (Sql(), Path(), Schema(), ModelText())}
+    {
+        destination.kind: destination
+        for destination in (Sql(), Path(), Schema(), Html(), ModelText())
+    }
 )
 """Those that manifests name, by the key under which they do."""
 

@@ -12,6 +12,7 @@ SETTINGS: dict[str, Json] = {
     "sql": {"dialect": "sqlite"},
     "path": {},
     "schema": {},
+    "html": {},
     "model_text": {},
 }
 
@@ -24,7 +25,7 @@ def _nested(depth: int) -> Json:
 
 
 def test_the_kinds_are_those_that_are_built() -> None:
-    assert list(registry.DESTINATIONS) == ["sql", "path", "schema", "model_text"]
+    assert list(registry.DESTINATIONS) == ["sql", "path", "schema", "html", "model_text"]
     assert set(SETTINGS) == set(registry.DESTINATIONS)
 
 
@@ -52,7 +53,11 @@ def test_memory_or_recursion_that_ends_is_an_objection(
 
 
 def test_an_unknown_kind_or_unreadable_settings_are_a_fault_of_the_loader() -> None:
-    unreadable: list[tuple[str, Json]] = [("html", {}), ("sql", {"nope": 1}), ("model_text", None)]
+    unreadable: list[tuple[str, Json]] = [
+        ("no-such-kind", {}),
+        ("sql", {"nope": 1}),
+        ("model_text", None),
+    ]
     for kind, settings in unreadable:
         with pytest.raises(ValueError):  # noqa: PT011 - each library words it as it likes
             registry.check(kind, "x", settings)

@@ -48,6 +48,16 @@ CASES = [
     pytest.param("sql", SQL, {"not": "a text"}, id="no-text"),
     pytest.param("schema", SCHEMA, {"when": "2013-01-01T00:00:00Z", "name": "a"}, id="fits"),
     pytest.param("schema", SCHEMA, {"when": "never", "name": "A" * 9}, id="does-not-fit"),
+    pytest.param(
+        "html",
+        {"links": {"hosts": ["good.example", "*.bücher.example"]}, "images": {"data": True}},
+        "<p>a<a href='https://x.bücher.example?ü'>b</a><img src='data:image/gif;base64,QQ=='>"
+        "<svg><script>c</script></svg>&copy &#x1F600; &nosuch; <x-y onclick=d>",
+        id="html-with-everything",
+    ),
+    pytest.param("html", {}, "<script>a</script>", id="nothing-but-a-script"),
+    pytest.param("html", {}, "<div>" * 500, id="html-too-deep"),
+    pytest.param("html", {}, "<b><p></b>" * 50, id="html-out-of-order"),
     pytest.param("model_text", {}, ["plain", {"a\u202eb": "c\x1b[2Jd\u200b"}], id="hidden-text"),
     pytest.param("model_text", {}, "\ud800", id="half-a-surrogate"),
 ]
