@@ -121,8 +121,8 @@ def test_an_address_that_is_not_plainly_a_granted_one_leads_nowhere(address: str
 @pytest.mark.parametrize(
     "raw",
     [
-        "java&#115;cript:x",
-        "java&#x73cript:x",
+        "jav&#97;script:x",
+        "jav&#x61script:x",
         "&#0000106avascript:x",
         "&#106;&#97;&#118;&#97;&Tab;script:x",
         "java&NewLine;script&colon;x",

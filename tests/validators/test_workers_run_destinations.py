@@ -46,6 +46,8 @@ CASES = [
     pytest.param("sql", SQL, "SELECT 'unterminated", id="no-sql"),
     pytest.param("sql", SQL, "SELECT " + "(" * 400 + "1" + ")" * 400, id="too-deep"),
     pytest.param("sql", SQL, {"not": "a text"}, id="no-text"),
+    pytest.param("path", {}, "reports/may.html", id="a-path"),
+    pytest.param("path", {}, "../etc/passwd", id="a-path-out"),
     pytest.param("schema", SCHEMA, {"when": "2013-01-01T00:00:00Z", "name": "a"}, id="fits"),
     pytest.param("schema", SCHEMA, {"when": "never", "name": "A" * 9}, id="does-not-fit"),
     pytest.param(
