@@ -28,6 +28,8 @@ class Wanted:
     task: str | None = None
     call: str | None = None
     kind: str | None = None
+    kinds: frozenset[str] = frozenset()
+    """Any of these; none: any at all."""
     subject: str | None = None
     tool: str | None = None
     permitted: bool | None = None
@@ -41,6 +43,7 @@ class Wanted:
         """Say whether this record is asked for."""
         return (
             self._in_time(record.at)
+            and (not self.kinds or record.kind in self.kinds)
             and self._said_by(record, _OF_RECORDS)
             and self.permitted in (None, getattr(record, "permitted", None))
             and (self.reason is None or self.reason in _reasons(record))

@@ -11,6 +11,7 @@ that is refused raises; a call that ran returns, whatever the tool did.
 """
 
 from sandbox_runtime.client.asynchronous import AsyncBroker, AsyncTask
+from sandbox_runtime.client.auditing import AsyncAuditor, Auditor
 from sandbox_runtime.client.blocking import Broker, Task
 from sandbox_runtime.client.failures import (
     BrokerError,
@@ -22,6 +23,7 @@ from sandbox_runtime.client.failures import (
 )
 from sandbox_runtime.client.values import (
     Artifact,
+    BodyState,
     Budgets,
     CallEnd,
     CallEvent,
@@ -39,7 +41,11 @@ from sandbox_runtime.client.values import (
     OutputDefinition,
     Permission,
     Prompt,
+    RecordBody,
     RecordedRefusal,
+    RecordFilter,
+    RecordPage,
+    StoredRecord,
     TaskState,
     TaskStatus,
     ToolDefinition,
@@ -50,8 +56,11 @@ from sandbox_runtime.client.values import (
 
 __all__ = [
     "Artifact",
+    "AsyncAuditor",
     "AsyncBroker",
     "AsyncTask",
+    "Auditor",
+    "BodyState",
     "Broker",
     "BrokerError",
     "BrokerFault",
@@ -76,7 +85,11 @@ __all__ = [
     "OutputDefinition",
     "Permission",
     "Prompt",
+    "RecordBody",
+    "RecordFilter",
+    "RecordPage",
     "RecordedRefusal",
+    "StoredRecord",
     "Task",
     "TaskState",
     "TaskStatus",

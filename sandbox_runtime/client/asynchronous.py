@@ -18,10 +18,11 @@ import grpc.aio
 from sandbox_runtime.client import sending, wire
 from sandbox_runtime.client.reading import failure
 from sandbox_runtime.client.waiting import Waiting, ended
+from sandbox_runtime.v1.audit_pb2_grpc import AuditServiceStub
 from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceStub
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from sandbox_runtime.client.failures import BrokerError
@@ -49,7 +50,10 @@ class AsyncBroker:
     def __init__(self, channel: grpc.aio.Channel, token: str | None) -> None:
         """See `connect`."""
         self._channel, self._token = channel, token
-        self._stub = BrokerServiceStub(channel)
+        self._stubs = {
+            "BrokerService": BrokerServiceStub(channel),
+            "AuditService": AuditServiceStub(channel),
+        }
 
     @classmethod
     def connect(cls, address: str, *, token: str | None = None) -> Self:
@@ -94,7 +98,7 @@ class AsyncBroker:
         patience = sending.Patience(
             timeout=timeout, repeatable=exchange.repeatable, clock=time.monotonic
         )
-        method = getattr(self._stub, exchange.method)
+        method = getattr(self._stubs[exchange.service], exchange.method)
         metadata = sending.credentials(self._token, task_token)
         while True:
             try:
@@ -105,10 +109,10 @@ class AsyncBroker:
                 return exchange.read(answer)
 
     async def receive(
-        self, exchange: wire.Exchange[A], *, task_token: str, timeout: float | None
-    ) -> AsyncIterator[A]:
+        self, exchange: wire.Exchange[A], *, task_token: str | None = None, timeout: float | None
+    ) -> AsyncGenerator[A, None]:
         """Yield the answers to one request that has many. It is never sent again."""
-        method = getattr(self._stub, exchange.method)
+        method = getattr(self._stubs[exchange.service], exchange.method)
         metadata = sending.credentials(self._token, task_token)
         answers = method(exchange.request, timeout=timeout, metadata=metadata)
         try:

@@ -6,6 +6,7 @@ kept as `UNSPECIFIED`, which counts as failed.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING, Any, Literal
@@ -303,3 +304,66 @@ class CheckedOutput:
     """What was rewritten and why."""
     record: int
     """Sequence of the decision in the log."""
+
+
+@unique
+class BodyState(StrEnum):
+    """Whether what a record keeps encrypted can be read."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    OPENED = "OPENED"
+    ERASED = "ERASED"
+    """Its task's key was destroyed."""
+    DAMAGED = "DAMAGED"
+    """It is not what the record committed to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordBody:
+    """What a record keeps encrypted."""
+
+    state: BodyState
+    text: bytes = field(repr=False)
+    """JSON, exactly as it was kept. Not cleaned: it may hold what no terminal should see."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRecord:
+    """One record of the log, as the log holds it."""
+
+    sequence: int
+    leaf: bytes
+    """Canonical JSON, exactly as it is kept."""
+    body: RecordBody | None = None
+
+    @property
+    def fields(self) -> dict[str, Json]:
+        """What the leaf says."""
+        said: dict[str, Json] = json.loads(self.leaf)
+        return said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPage:
+    """Some records."""
+
+    records: tuple[StoredRecord, ...]
+    next: str
+    """What to ask for the next page with; empty: the log held no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFilter:
+    """Which records are wanted. Each field narrows; left out, it takes anything."""
+
+    task: str = ""
+    call: str = ""
+    kinds: tuple[str, ...] = ()
+    subject: str = ""
+    tool: str = ""
+    permitted: bool | None = None
+    reason: str = ""
+    """A reason, or the code of the check that refused."""
+    outcome: str = ""
+    since: datetime | None = None
+    until: datetime | None = None

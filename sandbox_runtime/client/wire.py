@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -64,7 +64,7 @@ class Exchange(Generic[A]):
     """One request, and how to read its answer."""
 
     method: str
-    """Of `BrokerService`."""
+    service: Literal["BrokerService", "AuditService"] = "BrokerService"
     request: Message
     read: Callable[[Any], A]
     repeatable: bool = True

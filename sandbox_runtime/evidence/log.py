@@ -100,6 +100,8 @@ class Log:
         )
         self.next = records.next
         """The sequence number that the next record gets."""
+        self.durable = records.next
+        """Every record before this sequence number is on disk."""
         self.recovered: tuple[Recovered, ...] = tuple(
             stream.recovered for stream in (records, self._bodies) if stream.recovered
         )
@@ -195,6 +197,8 @@ class Log:
     def _settle(self, batch: Sequence[Append[Ticket]], error: EvidenceUnavailable | None) -> None:
         for append in batch:
             self._space.settle(append.size)
+            if error is None:
+                self.durable = append.ticket.sequence + len(append.records)
             append.ticket.settle(error)
         if error and not self._told:
             self._told = True

@@ -47,6 +47,17 @@ class LogReader:
     def follow(self, first: int, wait: Callable[[], None]) -> Iterator[tuple[int, bytes]]:
         """Yield from `first` on without end; `wait` is called whenever there is no more.
 
+        Otherwise as `on`.
+        """
+        for one in self.on(first):
+            if one is None:
+                wait()
+            else:
+                yield one
+
+    def on(self, first: int) -> Iterator[tuple[int, bytes] | None]:
+        """Yield from `first` on without end, and None whenever there is no more.
+
         Reads each frame once, from where the one before it ended. Otherwise as `read`.
         """
         directory = Kind.RECORDS.directory(self.root)
@@ -58,4 +69,4 @@ class LogReader:
                     if sequence >= first:
                         yield sequence, record
                 position, following = frame.end, following + len(frame.items)
-            wait()
+            yield None

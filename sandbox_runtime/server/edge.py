@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.broker import Broker
     from sandbox_runtime.ledger import Ledger
     from sandbox_runtime.server.attempts import Attempts
+    from sandbox_runtime.server.auditing import Auditing
     from sandbox_runtime.server.caller import Caller, Role
     from sandbox_runtime.server.identity import Door
     from sandbox_runtime.server.rates import Buckets
@@ -60,6 +61,9 @@ class Core:
     subjects: Buckets
     tasks: Buckets
     opening: Buckets
+    auditing: Auditing
+    patience: float = 15.0
+    """Seconds that an answer of a stream may wait for its reader."""
     draining: bool = False
 
 
@@ -131,6 +135,7 @@ def stream_edge(
     """Do the same for a method that answers again and again.
 
     It becomes a coroutine that writes, which grpc takes for a stream and its stubs do not know.
+    Who does not take an answer in time is cut off.
     """
 
     def guard(
@@ -142,13 +147,25 @@ def stream_edge(
                 asked = self.admit(roles, request, context)
                 async with aclosing(method(self, request, asked)) as answers:
                     async for each in answers:
-                        await context.write(each)
+                        await _written(context, each, self._core.patience)
 
             await _guarded(method.__name__, write, context)
 
         return answer
 
     return guard
+
+
+async def _written(context: Context, answer: Message, patience: float) -> None:
+    try:
+        async with asyncio.timeout(patience):
+            await context.write(answer)
+    except TimeoutError as slow:
+        raise Refusal(
+            f"an answer was not read within {patience:g} s",
+            reason=Reason.WATCHER_TOO_SLOW,
+            hint="ask again, from where you stopped, and read on",
+        ) from slow
 
 
 async def _guarded(method: str, doing: Callable[[], Awaitable[A]], context: Context) -> A:

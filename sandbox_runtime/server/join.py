@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +31,7 @@ from sandbox_runtime.records import BrokerStarted, BrokerStopped
 from sandbox_runtime.running import Runs
 from sandbox_runtime.server import state
 from sandbox_runtime.server.attempts import Attempts
+from sandbox_runtime.server.auditing import Auditing
 from sandbox_runtime.server.edge import Core
 from sandbox_runtime.server.evidence import KeptEvidence
 from sandbox_runtime.server.machine import beside
@@ -77,8 +78,9 @@ async def joined(
         broker_id = state.broker_id(root)
         ledger = _ledger(root, log)
         ledger.restore(layout.reader(root).read())
-        async with start(settings, tree, broker_id) as machine:
-            core = _core(settings, tree, ledger, machine)
+        auditing = Auditing(root, lambda: log.durable, settings.audit)
+        async with start(settings, tree, broker_id) as machine, aclosing(auditing):
+            core = _core(settings, tree, ledger, machine, auditing)
             await _take_over(core, tree, log, broker_id)
             with (
                 beside(core.attempts.keep_flushing(settings.strangers_every.total_seconds())),
@@ -101,7 +103,9 @@ def _ledger(root: Path, log: Log) -> Ledger:
     return Ledger(KeptEvidence(log=log, bodies=bodies, keys=keys), _micros)
 
 
-def _core(settings: Settings, tree: Catalogue, ledger: Ledger, machine: Machine) -> Core:
+def _core(
+    settings: Settings, tree: Catalogue, ledger: Ledger, machine: Machine, auditing: Auditing
+) -> Core:
     runs = Runs(ledger=ledger, validators=machine.validators, monotonic=time.monotonic)
     deciding = Deciding(
         ledger=ledger,
@@ -129,6 +133,8 @@ def _core(settings: Settings, tree: Catalogue, ledger: Ledger, machine: Machine)
         subjects=Buckets(settings.rates.subject, time.monotonic),
         tasks=Buckets(settings.rates.task, time.monotonic),
         opening=Buckets(settings.rates.opening, time.monotonic),
+        auditing=auditing,
+        patience=settings.patience.total_seconds(),
     )
 
 

@@ -19,10 +19,13 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from sandbox_runtime.server.audit_rpc import AuditRpc
 from sandbox_runtime.server.identity import Authentication, Bearer, Reserved
 from sandbox_runtime.server.peers import Porch
 from sandbox_runtime.server.rpc import BrokerRpc
+from sandbox_runtime.v1 import audit_pb2 as audit
 from sandbox_runtime.v1 import broker_pb2 as pb
+from sandbox_runtime.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
 from sandbox_runtime.v1.broker_pb2_grpc import add_BrokerServiceServicer_to_server
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.server.identity import Door
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["BrokerService"].full_name
+AUDIT: Final = audit.DESCRIPTOR.services_by_name["AuditService"].full_name
 MAX_REQUEST: Final = 4 << 20
 MAX_ANSWER: Final = 96 << 20
 """A result, and its artifacts; the client takes as much."""
@@ -92,7 +96,7 @@ class Listeners:
 
     async def serving(self) -> None:
         """Show that requests are taken."""
-        for service in (health.OVERALL_HEALTH, SERVICE):
+        for service in (health.OVERALL_HEALTH, SERVICE, AUDIT):
             await self.health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     async def not_serving(self) -> None:
@@ -114,8 +118,9 @@ class Listeners:
             maximum_concurrent_rpcs=MAX_AT_ONCE,
         )
         add_BrokerServiceServicer_to_server(BrokerRpc(self.core, door), server)
+        add_AuditServiceServicer_to_server(AuditRpc(self.core, door), server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (SERVICE, AUDIT, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         try:
             port = server.add_insecure_port(address)

@@ -143,6 +143,15 @@ class Calls(Strict):
     """How long after its task's end a call's end is still told. The log keeps it for good."""
 
 
+class Audit(Strict):
+    """How many may read the log over the wire."""
+
+    readers: Annotated[int, Field(ge=1, le=16)] = 2
+    """Threads that read for them."""
+    tails: Annotated[int, Field(ge=1, le=256)] = 16
+    """Tails at a time."""
+
+
 class Evidence(Strict):
     """Room for the log on its disk."""
 
@@ -170,6 +179,9 @@ class Settings(Strict):
     rates: Rates = Rates()
     calls: Calls = Calls()
     evidence: Evidence = Evidence()
+    audit: Audit = Audit()
+    patience: Annotated[Duration, durations("10ms", "1h")] = timedelta(seconds=15)
+    """An answer of a stream that nobody reads for so long ends the stream."""
     strangers_every: Annotated[Duration, durations("100ms", "1h")] = timedelta(seconds=10)
     """Refused attempts to authenticate become one record an interval."""
     drain: Annotated[Duration, durations("1ms", "1h")] = timedelta(seconds=20)

@@ -23,13 +23,14 @@ from sandbox_runtime.client import (
 from sandbox_runtime.errors import Fault, Mender, Reason, Retry, SandboxUnavailable
 from sandbox_runtime.records import CallDecided, TaskOpened
 from sandbox_runtime.server.attempts import Attempts
+from sandbox_runtime.server.auditing import Auditing
 from sandbox_runtime.server.caller import Caller, Role
 from sandbox_runtime.server.edge import Core
 from sandbox_runtime.server.identity import Reserved
 from sandbox_runtime.server.listening import MAX_REQUEST
 from sandbox_runtime.server.rates import Buckets, Rate
 from sandbox_runtime.server.rpc import BrokerRpc
-from sandbox_runtime.server.settings import Rates
+from sandbox_runtime.server.settings import Audit, Rates
 from sandbox_runtime.tending import Tending
 from sandbox_runtime.v1 import broker_pb2 as pb
 from sandbox_runtime.watching import Watching
@@ -471,6 +472,7 @@ async def test_a_call_that_is_decided_while_it_is_asked_for_is_not_told_of(tmp_p
             subjects=fast,
             tasks=fast,
             opening=fast,
+            auditing=Auditing(tmp_path, lambda: 0, Audit()),
         )
         live.last = Meanwhile(lambda: stage.broker.call_tool(live, propose("{}")))
         asked = pb.GetCallRequest(task_id=live.task.state.id, call_id="c-1")

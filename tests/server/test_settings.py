@@ -30,6 +30,8 @@ rates:
   task: {per_second: 0.5, burst: 1}
 calls: {detached: 2, watchers: 3}
 evidence: {reserve: 1Mi, headroom: 2Mi}
+audit: {readers: 1, tails: 2}
+patience: 5s
 strangers_every: 1s
 drain: 5s
 sweep_every: 30s
