@@ -24,6 +24,7 @@ from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Objection
 from sandbox_runtime.destinations.registry import check
 from sandbox_runtime.errors import SandboxUnavailable
+from sandbox_runtime.manifests.argv import NoWord, invocation
 from sandbox_runtime.manifests.effective import arguments_schema
 from sandbox_runtime.manifests.loader import load_tree
 from sandbox_runtime.sandbox import images, lock
@@ -130,7 +131,10 @@ def _lock(manifests: Path) -> Path:
 def _source(manifests: Path, tool: LoadedTool) -> images.ToolSource:
     program = tool.manifest.spec.program
     folder = (manifests.parent / tool.file).parent / program.image.build
-    return images.ToolSource(name=tool.name, folder=folder, argv=program.command)
+    fixed = tuple(word for word in program.argv or program.command if isinstance(word, str))
+    return images.ToolSource(
+        name=tool.name, folder=folder, argv=fixed, packages=program.image.packages
+    )
 
 
 def _state(made: lock.ImagesLock | None, name: str) -> str:
@@ -191,6 +195,7 @@ def _permitted(tool: LoadedTool, arguments: str) -> Permitted:
         mend = objection.hint or f"{tool.file} says what each argument may be"
         raise Failure(f"the arguments{place}: {objection.problem}", mend) from objection
     canonical = value if isinstance(value, dict) else {}
+    _see_words(tool, canonical)
     return Permitted(
         call=call,
         tool=tool,
@@ -201,6 +206,16 @@ def _permitted(tool: LoadedTool, arguments: str) -> Permitted:
         changes=(),
         facts={},
     )
+
+
+def _see_words(tool: LoadedTool, arguments: Mapping[str, Json]) -> None:
+    """Refuse what a program that knows nothing of us cannot be told."""
+    try:
+        invocation(tool.manifest.spec.program, arguments)
+    except NoWord as no:
+        place = f" at `{json_text.pointer(no.argument)}`" if no.argument else ""
+        mend = no.hint or f"{tool.file} says how the program's words are made"
+        raise Failure(f"the arguments{place}: {no.problem}", mend) from no
 
 
 async def _run(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DOCKERFILE = "Dockerfile"
 REQUIREMENTS = "requirements.txt"
 PACKAGES = "site-packages"
+PROGRAMS = "programs"
 MANIFESTS = (".yaml", ".yml")
 
 GENERATED = """\
@@ -37,16 +38,27 @@ ENTRYPOINT {entrypoint}
 """
 
 
+FOREIGN = """\
+ARG BASE
+FROM ${{BASE}}
+USER 0:0
+COPY {programs}/ /
+USER {uid}:{gid}
+"""
+"""Of a tool that is nothing but programs of the distribution."""
+
+
 class ToolNotBuildable(Fault):
     """A tool's folder cannot be made into an image; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A file of the build context."""
+    """A file of the build context, or a link."""
 
     content: bytes
     executable: bool = False
+    link: str | None = None
 
 
 def collect(folder: Path) -> dict[str, Item]:
@@ -75,15 +87,26 @@ def item(path: Path) -> Item:
 
 
 def arranged(
-    files: Mapping[str, Item], argv: Sequence[str], *, target: str, uid: int, gid: int
+    files: Mapping[str, Item],
+    argv: Sequence[str],
+    *,
+    target: str,
+    uid: int,
+    gid: int,
+    programs: bool = False,
 ) -> dict[str, Item]:
     """Return the context: the tool's Dockerfile beside its files, or ours above them."""
     if DOCKERFILE in files:
         return dict(files)
+    if not files and programs:
+        text = FOREIGN.format(programs=PROGRAMS, uid=uid, gid=gid)
+        return {DOCKERFILE: Item(content=text.encode())}
     words = ", ".join(f'"{word}"' for word in argv)
     text = GENERATED.format(
         packages=PACKAGES, target=target, uid=uid, gid=gid, entrypoint=f"[{words}]"
     )
+    if programs:
+        text = text.replace("USER 0:0\n", f"USER 0:0\nCOPY {PROGRAMS}/ /\n", 1)
     moved = {f"tool/{name}": file for name, file in files.items() if name != REQUIREMENTS}
     return {DOCKERFILE: Item(content=text.encode()), **moved}
 
@@ -100,8 +123,12 @@ def digest(files: Mapping[str, Item], *also: str) -> str:
     return state.hexdigest()
 
 
-def pack(files: Mapping[str, Item], packages: Path) -> io.BytesIO:
-    """Return the context as tar, the resolved packages below `site-packages/`."""
+def pack(files: Mapping[str, Item], packages: Path, programs: Mapping[str, Item]) -> io.BytesIO:
+    """Return the context as tar.
+
+    Resolved packages of Python lie below `site-packages/`, what the distribution brings below
+    `programs/`.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in sorted(files):
@@ -109,12 +136,19 @@ def pack(files: Mapping[str, Item], packages: Path) -> io.BytesIO:
         tar.addfile(entry(PACKAGES, size=0, mode=0o755, kind=tarfile.DIRTYPE))
         for path in sorted(path for path in packages.rglob("*") if path.is_file()):
             add(tar, f"{PACKAGES}/{path.relative_to(packages)}", item(path))
+        for name in sorted(programs):
+            add(tar, f"{PROGRAMS}/{name}", programs[name])
     buffer.seek(0)
     return buffer
 
 
 def add(tar: tarfile.TarFile, name: str, file: Item) -> None:
-    """Write one file."""
+    """Write one file, or a link."""
+    if file.link is not None:
+        head = entry(name, size=0, mode=0o777, kind=tarfile.SYMTYPE)
+        head.linkname = file.link
+        tar.addfile(head)
+        return
     mode = 0o755 if file.executable else 0o644
     tar.addfile(entry(name, size=len(file.content), mode=mode), io.BytesIO(file.content))
 

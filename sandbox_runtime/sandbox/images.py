@@ -19,10 +19,10 @@ import orjson
 from docker.errors import DockerException, ImageNotFound
 
 from sandbox_runtime.errors import SandboxUnavailable
-from sandbox_runtime.sandbox import context, lock
+from sandbox_runtime.sandbox import context, distribution, lock
 from sandbox_runtime.sandbox.context import ToolNotBuildable
 from sandbox_runtime.sandbox.lock import ImagesLock, LockBroken, LockedImage
-from sandbox_runtime.sandbox.packages import PROBE, Interpreter, fetch
+from sandbox_runtime.sandbox.packages import PRESENT, PROBE, Interpreter, fetch
 from sandbox_runtime.sandbox.plan import GID, LABEL, UID
 
 if TYPE_CHECKING:
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
     from docker.models.images import Image
 
+    from sandbox_runtime.sandbox.distribution import Programs
+
 TOOL = f"{LABEL}.tool"
 INPUTS = f"{LABEL}.inputs"
+RUNNABLE = "import os, sys; print(str(os.access(sys.argv[1], os.X_OK)).lower())"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,9 @@ class ToolSource:
     name: str
     folder: Path
     argv: tuple[str, ...]
+    """The program and its words, as far as the manifest knows them."""
+    packages: tuple[str, ...] = ()
+    """Of the base's distribution."""
 
 
 def build(
@@ -100,17 +106,24 @@ def _image(client: docker.DockerClient, reference: str) -> Image:
         raise ToolNotBuildable(f"the engine has no image `{reference}`") from error
 
 
-def _interpreter(client: docker.DockerClient, base: str) -> Interpreter:
-    """Ask the base's own Python what it is."""
+def _asked(client: docker.DockerClient, image: str, code: str, *words: str) -> Any:  # noqa: ANN401 - JSON
+    """Ask an image's own Python something."""
     try:
         said = client.containers.run(
-            base, entrypoint=["python3", "-I", "-c", PROBE], network_mode="none", remove=True
+            image,
+            entrypoint=["python3", "-I", "-c", code, *words],
+            network_mode="none",
+            remove=True,
         )
-        found = orjson.loads(said)
-        found["glibc"] = tuple(found["glibc"])
-        return Interpreter(**found)
+        return orjson.loads(said)
     except (DockerException, OSError, ValueError) as error:
         raise ToolNotBuildable("the base image has no Python 3 on Linux with glibc") from error
+
+
+def _interpreter(client: docker.DockerClient, base: str) -> Interpreter:
+    """Ask the base's own Python what it is."""
+    found = _asked(client, base, PROBE)
+    return Interpreter(**{**found, "glibc": tuple(found["glibc"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +139,43 @@ class Builder:
         """Return the tool's image: the one there was, or one built now."""
         files = context.collect(tool.folder)
         pinned = files.get(context.REQUIREMENTS, context.Item(content=b"")).content.decode()
-        files = context.arranged(files, tool.argv, target=self.python.site, uid=UID, gid=GID)
-        inputs = context.digest(files, self.base, pinned)
+        files = context.arranged(
+            files,
+            tool.argv,
+            target=self.python.site,
+            uid=UID,
+            gid=GID,
+            programs=bool(tool.packages),
+        )
+        inputs = context.digest(files, self.base, pinned, *tool.packages)
         if before and before.inputs == inputs and _is(self.client, tool.name, before):
             self.progress(f"{tool.name}: up to date")
             return before
         with tempfile.TemporaryDirectory(prefix="sandbox-broker-") as folder:
             self._fetch(tool, Path(folder))
-            image = self._build(tool, context.pack(files, Path(folder)), inputs)
-        return LockedImage(image=image, inputs=inputs, built_at=_now())
+            programs = self._programs(tool)
+            packed = context.pack(files, Path(folder), programs.files)
+            image = self._build(tool, packed, inputs)
+        self._see_program(tool, image)
+        versions = dict(programs.versions)
+        return LockedImage(image=image, inputs=inputs, built_at=_now(), packages=versions)
+
+    def _programs(self, tool: ToolSource) -> Programs:
+        """Return what packages of the distribution bring to the base."""
+        if not tool.packages:
+            return distribution.NONE
+        self.progress(f"{tool.name}: fetching {', '.join(tool.packages)}")
+        present = frozenset(_asked(self.client, self.base, PRESENT))
+        return distribution.fetch(tool.packages, self.python.release, present)
+
+    def _see_program(self, tool: ToolSource, image: str) -> None:
+        """Refuse an image without the program that the manifest names by its path."""
+        path = tool.argv[0]
+        if path.startswith("/") and not _asked(self.client, image, RUNNABLE, path):
+            raise ToolNotBuildable(
+                f"{tool.name}: there is no program {path} in its image; name its package at"
+                " `spec.program.image.packages`, or bring it with a Dockerfile"
+            )
 
     def _fetch(self, tool: ToolSource, into: Path) -> None:
         if (requirements := tool.folder / context.REQUIREMENTS).exists():

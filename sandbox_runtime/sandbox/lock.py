@@ -32,6 +32,8 @@ class LockedImage(Strict):
     """SHA-256 of everything that it was built from, the base's id included."""
     built_at: str
     """ISO 8601, UTC."""
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Packages of the distribution that it holds beyond the base's, with their versions."""
 
 
 class ImagesLock(Strict):

@@ -35,6 +35,8 @@ class Interpreter:
     """As in x86_64."""
     site: str
     """Where it looks for packages."""
+    release: str = ""
+    """The distribution that it stands on, as in `debian bookworm`."""
 
     def platforms(self) -> Iterator[str]:
         """Yield the platform tags that it takes, best first (PEP 600)."""
@@ -48,14 +50,29 @@ class Interpreter:
 PROBE = """\
 import json, os, platform, site, sys
 libc = os.confstr("CS_GNU_LIBC_VERSION").split()[1].split(".")
+try:
+    system = platform.freedesktop_os_release()
+except OSError:
+    system = {}
 print(json.dumps({
     "version": "%d.%d" % sys.version_info[:2],
     "glibc": [int(libc[0]), int(libc[1])],
     "machine": platform.machine(),
     "site": [path for path in site.getsitepackages() if os.path.isdir(path)][-1],
+    "release": " ".join(system.get(key, "") for key in ("ID", "VERSION_CODENAME")).strip(),
 }))
 """
 """Run in the base; says what an `Interpreter` is made of."""
+
+
+PRESENT = """\
+import json, os
+print(json.dumps([
+    os.path.join(folder, name)[1:]
+    for folder, folders, names in os.walk("/usr") for name in (*folders, *names)
+]))
+"""
+"""Run in the base; says which files it has."""
 
 
 def fetch(requirements: Path, python: Interpreter, into: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_link_out_of_the_folder_is_refused(tool: ToolSource) -> None:
 def test_equal_inputs_are_equal_bytes_wherever_and_whenever_they_lie(tmp_path: Path) -> None:
     files = {"b": Item(content=b"2"), "a": Item(content=b"1", executable=True)}
     packed = [
-        context.pack(dict(order), tmp_path).getvalue()
+        context.pack(dict(order), tmp_path, {}).getvalue()
         for order in (files.items(), reversed(files.items()))
     ]
     assert packed[0] == packed[1]

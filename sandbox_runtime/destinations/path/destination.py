@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HERE: Final = "."
 MAX_BYTES: Final = 1024
 MAX_NAME_BYTES: Final = 255
-MAX_DEPTH: Final = 32
+MAX_DEPTH: Final = 16
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Categories of characters that a reader of a list of files would not see."""
 
