@@ -40,12 +40,14 @@ class Ended:
 Run = Callable[..., Ended]
 
 
-def run_tool(place: Path, tool: str, arguments: dict[str, Any], *words: str) -> Ended:
+def run_tool(
+    place: Path, tool: str, arguments: dict[str, Any], *words: str, program: str = "main.py"
+) -> Ended:
     """Run `tool` with `arguments`, and words after its name if there are any."""
     call = {"call_id": "call-1", "arguments": arguments}
     (place / "0").write_text(json.dumps(call) + "\n")
-    program = [sys.executable, "-B", str(TOOLS / tool / "main.py"), *words]
-    pid = os.posix_spawn(program[0], program, os.environ, file_actions=descriptors(place))
+    argv = [sys.executable, "-B", str(TOOLS / tool / program), *words]
+    pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=descriptors(place))
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     printed, log, answer = ((place / name).read_text() for name in "123")
     lines = [json.loads(line) for line in answer.splitlines()]
