@@ -60,7 +60,7 @@ def test_the_tool_it_shows_builds_and_answers(tmp_path: Path) -> None:
 def test_the_task_it_shows_loads_beside_the_shipped_tools(tmp_path: Path) -> None:
     tree = copytree(ROOT / "tool_manifests", tmp_path / "tool_manifests")
     (tree / "tasks" / "monthly-delay-report.yaml").write_text(block("yaml", "kind: Task"))
-    assert set(load_tree(tree).tasks) == {"monthly-delay-report"}
+    assert "monthly-delay-report" in load_tree(tree).tasks
 
 
 def test_the_mistake_it_shows_is_told_in_these_words(tmp_path: Path) -> None:

@@ -110,8 +110,8 @@ def test_what_combines_wrongly_matches_neither(files: dict[str, str], old: str, 
         load_texts({**files, "report.yaml": narrowed(files, old, new)})
 
 
-def test_the_shipped_cases_match_the_schema_of_cases() -> None:
-    (path,) = SHIPPED.glob("*/*.test.yaml")
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*/*.test.yaml")), ids=lambda path: path.stem)
+def test_the_shipped_cases_match_the_schema_of_cases(path: Path) -> None:
     (document,) = read(path.name, path.read_text()).documents
     validator = Draft202012Validator(schema_of(Cases))
     assert validator.is_valid(document.data)
