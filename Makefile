@@ -54,6 +54,7 @@ lock:  ## Pin the dependencies again (UPGRADE=--upgrade for the newest)
 	$(COMPILE) pyproject.toml --extra server --group build --group dev \
 		--constraint $(LOCKS)/server.txt --output-file $(LOCKS)/dev.txt
 	$(COMPILE) --group protos --output-file $(LOCKS)/protos.txt
+	$(COMPILE) --group node --output-file $(LOCKS)/node.txt
 
 stop:  ## Stop the broker, its containers, and the engine if set-up started it
 	@$(SETUP) stop

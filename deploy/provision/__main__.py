@@ -19,6 +19,7 @@ from provision.base import Base
 from provision.commands import Commands
 from provision.daemon import Daemon
 from provision.debian import Packages
+from provision.editor import Editor
 from provision.engine import Engine, socket_of
 from provision.engine_api import EngineApi
 from provision.environment import Environment
@@ -72,6 +73,19 @@ class Setup:
             name="generator",
         )
 
+    def editor(self) -> Editor:
+        """Return the step that installs the language server for YAML."""
+        node = Environment(
+            places=self.places,
+            packages=self.packages,
+            commands=self.commands,
+            lock="node",
+            venv=self.places.node_venv,
+            project=False,
+            name="node",
+        )
+        return Editor(places=self.places, commands=self.commands, node=node)
+
     def base(self, *, again: bool) -> Base:
         """Return the step that provides the base image."""
         return Base(
@@ -89,7 +103,9 @@ class Setup:
             return [self.environment("dev"), self.generator()]
         base = self.base(again=goal == "base")
         tools = ToolImages(places=self.places, base=base, commands=self.commands)
-        return [self.environment("dev" if goal == "test" else "server"), self.engine(), base, tools]
+        testing = goal == "test"
+        environment = self.environment("dev" if testing else "server")
+        return [environment, self.engine(), base, tools, *([self.editor()] if testing else [])]
 
     def up(self, goal: str) -> None:
         """Show the plan, ask where that is due, and go through the steps."""

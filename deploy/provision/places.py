@@ -36,6 +36,16 @@ class Places:
         return self.build / "protos-env"
 
     @property
+    def editor(self) -> Path:
+        """The language server that editors use for YAML, and the Node.js that runs it."""
+        return self.build / "editor"
+
+    @property
+    def node_venv(self) -> Path:
+        """The environment that holds Node.js where the machine has none."""
+        return self.build / "node-env"
+
+    @property
     def broker(self) -> Path:
         """The command of the product."""
         return self.venv / "bin" / "sandbox-broker"

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
 
 from sandbox_runtime.cli.manifest_explain import explain_
 from sandbox_runtime.cli.manifest_init import init_
+from sandbox_runtime.cli.manifest_schema import schema_
 from sandbox_runtime.cli.manifest_test import test_
 from sandbox_runtime.cli.options import speaks
-from sandbox_runtime.cli.output import document
-from sandbox_runtime.manifests.cases import Cases
 from sandbox_runtime.manifests.loader import load_tree
-from sandbox_runtime.manifests.model import Task, Tool
-from sandbox_runtime.manifests.schema import schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sandbox_runtime.cli.output import Output
     from sandbox_runtime.manifests.catalogue import Catalogue
-    from sandbox_runtime.strict import Strict
-
-_KINDS: Mapping[str, type[Strict]] = MappingProxyType({"tool": Tool, "task": Task, "test": Cases})
 
 
 @click.group("manifest")
@@ -36,6 +27,7 @@ def command() -> None:
 command.add_command(init_)
 command.add_command(test_)
 command.add_command(explain_)
+command.add_command(schema_)
 
 
 @command.command("check")
@@ -54,14 +46,6 @@ def check_(output: Output, tree: Path) -> None:
         }
     )
     output.table(("kind", "name", "version", "file", "digest"), _rows(catalogue))
-
-
-@command.command("schema")
-@click.argument("kind", type=click.Choice(list(_KINDS)))
-@speaks
-def schema_(_: Output, kind: str) -> None:
-    """Print the JSON Schema of manifests or their tests, for editors. JSON either way."""
-    click.echo(document(schema_of(_KINDS[kind])))
 
 
 def _rows(catalogue: Catalogue) -> list[tuple[str, ...]]:

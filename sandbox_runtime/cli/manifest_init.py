@@ -11,6 +11,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
 
+from sandbox_runtime.cli.manifest_schema import write_schemas
 from sandbox_runtime.cli.options import speaks
 from sandbox_runtime.cli.output import USAGE, Failure
 from sandbox_runtime.manifests import tree
@@ -43,7 +44,7 @@ _NAME: TypeAdapter[str] = TypeAdapter(Name)
 def init_(output: Output, *, kind: str, name: str, manifests: Path, tool: str | None) -> None:
     """Write a first manifest of a task or a tool, with comments; it loads as it stands.
 
-    Nothing that is there is written over.
+    Nothing that is there is written over, but the schemas for editors: they are this version's.
     """
     _see_name(name)
     known = load_tree(manifests) if tree.collect(manifests).texts else None
@@ -53,7 +54,7 @@ def init_(output: Output, *, kind: str, name: str, manifests: Path, tool: str | 
     else:
         files = tool_files(name)
     _see_free(known, kind, name)
-    written = _write(manifests, files)
+    written = [*_write(manifests, files), *write_schemas(manifests)]
     load_tree(manifests)
     following = _next(kind, name, manifests)
     output.result({"written": [str(path) for path in written], "next": list(following)})

@@ -52,8 +52,11 @@ class Expect(Strict):
     """What shall become of a call."""
 
     verdict: Literal["permitted", "refused"]
+    """Whether it may run."""
     grant: Name | None = None
+    """The grant that permits or refuses it."""
     reason: Reason | None = None
+    """Why it is refused."""
     code: Sentence | None = None
     """The finer reason: `sql.table_not_granted`, `constraint.range`."""
     pointer: str | None = None
@@ -68,7 +71,9 @@ class Call(Strict):
     """A call as an agent would propose it."""
 
     tool: Sentence
+    """The tool's name."""
     arguments: dict[str, Json] = Field(default_factory=dict)
+    """What the call brings."""
     lengthy: dict[str, Annotated[int, Field(ge=0, le=200_000)]] = Field(default_factory=dict)
     """Arguments of which only the length counts: so many times the letter `x`."""
 
@@ -81,9 +86,11 @@ class Step(Call):
     """A call, how often, after what time, and how it is assumed to end where it runs."""
 
     times: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How often it is made."""
     wait: Span | None = None
     """Passes before each of these calls."""
     outcome: Ended = "OK"
+    """How it ends where it runs."""
     result: Json = None
     """What the tool is assumed to answer; it passes the tool's own checks of results."""
     took: Span | None = None
@@ -96,8 +103,11 @@ class Answer(Strict):
     """A final answer as an agent would bring it: a JSON value, or a text."""
 
     name: Sentence
+    """The output that the manifest names."""
     value: Json = None
+    """A JSON value."""
     text: str | None = None
+    """A text."""
 
     @property
     def brought(self) -> Json:
@@ -109,23 +119,32 @@ class Case(Strict):
     """One call, a sequence of calls of one task, or a final answer; what shall become of it."""
 
     name: Sentence
+    """What shall hold, in a sentence."""
     task: Name | None = None
+    """The task that is opened. Left out: the one that the file names."""
     subject: Subject | None = None
     """Who opens the task. Left out: the first whom its manifest lets."""
     variables: dict[VariableName, Json] | None = None
+    """What its opener brings. Left out: what the file says."""
     claims: dict[str, Json] | None = None
     """What the opener's identity carries."""
     call: Call | None = None
+    """One call of a new task."""
     sequence: Annotated[tuple[Step, ...], Field(min_length=1, max_length=1000)] | None = None
+    """Several calls of one task, in order."""
     output: Answer | None = None
+    """A final answer of a new task."""
     expect: Expect
+    """What becomes of the last call."""
 
 
 class Cases(Strict):
     """A file of cases, `*.test.yaml` beside the manifests that it tests."""
 
     api_version: Literal["sandbox-runtime/v1"] = Field(alias="apiVersion")
+    """The language of this file."""
     kind: Literal["Test"]
+    """What this file says."""
     task: Name | None = None
     """Of all cases that name no other."""
     variables: dict[VariableName, Json] = Field(default_factory=dict)
@@ -133,6 +152,7 @@ class Cases(Strict):
     claims: dict[str, Json] = Field(default_factory=dict)
     """Of the identities of all cases that name no others."""
     cases: Annotated[tuple[Case, ...], Field(min_length=1, max_length=1000)]
+    """What shall hold."""
 
 
 class Asked(Call):

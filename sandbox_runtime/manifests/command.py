@@ -32,6 +32,7 @@ class Word(Strict):
     """The words that one argument's value becomes: one, none, or one for each of its items."""
 
     argument: Named
+    """The argument whose value this is."""
     flag: Annotated[str, Field(pattern=FLAG, max_length=64)] | None = None
     """A boolean argument switches it; of any other the value is joined to it: `--max=5`, `-n5`."""
     choose: dict[str, tuple[Literally, ...]] | None = None
@@ -67,8 +68,11 @@ class Failing(Strict):
     """What the model is told of a program that ended with this exit code."""
 
     exit: Code
+    """The exit code."""
     code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
+    """What the error is called, for whoever reads the result."""
     message: Annotated[str, Field(min_length=1, max_length=500)]
+    """What it means, in a sentence."""
     stderr: Annotated[int, Field(ge=0, le=4096)] = 0
     """So many bytes of what the program complained follow the message."""
 
@@ -77,7 +81,9 @@ class Exits(Strict):
     """What a program's exit codes mean. One that stands in neither is a crash."""
 
     ok: Annotated[tuple[Code, ...], Field(min_length=1)] = (0,)
+    """Codes that mean success."""
     errors: Annotated[tuple[Failing, ...], Field(max_length=256)] = ()
+    """What other codes mean; one that is not here means that the tool crashed."""
 
 
 Stdout = Literal["text", "json", "json_lines"]

@@ -31,27 +31,35 @@ class Range(Strict):
     """A closed interval of numbers; an end left out is open."""
 
     min: int | float | None = None
+    """The least, itself included."""
     max: int | float | None = None
+    """The most, itself included."""
 
 
 class Length(Strict):
     """How long a string (code points) or an array (items) may be."""
 
     min: Annotated[int, Field(ge=0)] = 0
+    """The least."""
     max: Annotated[int, Field(ge=0)] | None = None
+    """The most."""
 
 
 class Constraint(Strict):
     """What a value may be. All that is named must hold."""
 
     exact: Json = None
+    """Exactly this value."""
     one_of: Scalars | None = None
+    """One of these values."""
     not_one_of: Scalars | None = None
     """Never shown to a model. A list of what is allowed is safer than one of what is not."""
     subset: Scalars | None = None
     """An array whose items are all among these."""
     range: Range | None = None
+    """Numbers from `min` to `max`."""
     length: Length | None = None
+    """So many characters or items."""
     regex: Annotated[str, Field(max_length=1000)] | None = None
     """RE2; the whole value must match."""
     each: Constraint | None = None

@@ -78,8 +78,11 @@ class Metadata(Strict):
     """Which manifest this is, and who answers for it."""
 
     name: Name
+    """Its name: what grants, openers and calls say."""
     version: Annotated[str, Field(pattern=_VERSION, max_length=32)] = "0.0.0"
+    """Of this manifest, for whoever reads it."""
     owner: Annotated[str, Field(max_length=128)] = ""
+    """The team that answers for it."""
     review: Annotated[str, Field(max_length=256)] = ""
     """Where this manifest was reviewed: a pull request, a ticket."""
 
@@ -98,6 +101,7 @@ class Program(Strict):
     """What runs inside the container."""
 
     image: Build = Build()
+    """What it runs in."""
     transport: Literal["stdio", "command"] = "stdio"
     """`stdio`: one JSON object on standard input, JSON lines on file descriptor 3.
     `command`: a program that knows nothing of this; `argv` lays out its words."""
@@ -141,18 +145,27 @@ class _ToolArgument(_Destined):
     """One argument of a tool, and the most it may ever be."""
 
     type: JsonType
+    """What JSON calls its values."""
     description: Annotated[str, Field(max_length=2000)] = ""
+    """What it is for. A model reads this."""
     role: Role = Role.CONTENT
+    """What it steers. A grant has to name every `control` argument."""
     default: Json = None
     """Used when the call leaves the argument out. Without it the argument is required."""
     enum: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
+    """The only values it may have."""
     minimum: int | float | None = None
+    """The least that a number may be."""
     maximum: int | float | None = None
+    """The most that a number may be."""
     min_length: Annotated[int, Field(ge=0)] | None = Field(default=None, alias="minLength")
+    """The least characters of a string."""
     max_length: Annotated[int, Field(ge=0)] | None = Field(default=None, alias="maxLength")
+    """The most characters of a string."""
     items: dict[str, Json] | None = None
     """JSON Schema of an array's items."""
     max_items: Annotated[int, Field(ge=0)] | None = Field(default=None, alias="maxItems")
+    """The most items of an array."""
 
     @property
     def required(self) -> bool:
@@ -211,7 +224,9 @@ class Artifacts(Strict):
     """Files that an answer may carry beside its result. None unless named here."""
 
     types: tuple[Literal["image/png", "text/csv", "application/json"], ...] = ()
+    """Media types that may come; the first bytes have to agree."""
     max_count: Annotated[int, Field(ge=0, le=64)] = 0
+    """How many one answer may carry."""
     max_bytes: Annotated[Size, sizes("1B", "64Mi")] = 1 << 20
     """The most that one artifact may hold."""
 
@@ -220,13 +235,16 @@ class _Result(_Destined):
     """What a tool's answer may be, and what it passes on its way to the model."""
 
     labels: Labels = Labels()
+    """What is known of the result, wherever it travels."""
     artifacts: Artifacts = Artifacts()
+    """Files that may come beside it."""
 
 
 class _Output(_Destined):
     """A final answer that a task may give, and what it passes before anyone reads it."""
 
     type: JsonType
+    """What JSON calls its values."""
     description: Annotated[str, Field(max_length=2000)] = ""
     """What the answer is to be, for the model."""
     max_checks: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -267,8 +285,11 @@ class DataMount(Strict):
     """Operator's data, mounted read-only. Its place on the host is the operator's to set."""
 
     name: Name
+    """What the operator calls it under `data` in the broker's settings."""
     mount: Annotated[str, Field(pattern=_DATA_PATH, max_length=255)]
+    """Where the tool finds it."""
     read_only: Literal[True] = True
+    """It always is; this says so to the reader."""
 
 
 class Limits(Strict):
@@ -281,50 +302,69 @@ class Limits(Strict):
     wall_time: Annotated[Duration, durations("1ms", "1h")] = timedelta(seconds=10)
     """The container is killed after this long, measured from its start."""
     pids: Annotated[int, Field(ge=4, le=1024)] = 32
+    """Processes and threads at a time."""
     tmp: Annotated[Size, sizes("4Ki", "1Gi")] = 16 << 20
     """Bytes of `/tmp`, the only place a tool may write to."""
     tmp_inodes: Annotated[int, Field(ge=16, le=1_000_000)] = 1024
+    """Files and directories below `/tmp`."""
     open_files: Annotated[int, Field(ge=32, le=4096)] = 256
+    """Open file descriptors of a process."""
     file_size: Annotated[Size, sizes("4Ki", "1Gi")] = 16 << 20
+    """The most bytes of one file that it writes."""
     output: Annotated[Size, sizes("4Ki", "64Mi")] = 1 << 20
     """All bytes that leave the container: answer, log and progress together."""
     isolation: Literal["runc"] = "runc"
+    """The runtime that isolates it."""
 
 
 class ToolSpec(Strict):
     """What a tool is, and the most it may ever do."""
 
     description: Annotated[str, Field(min_length=1, max_length=4000)]
+    """What it does. A model reads this, and chooses by it."""
     program: Program = Program()
+    """What runs, and how it is spoken to."""
     arguments: dict[ArgumentName, ToolArgument] = Field(default_factory=dict)
+    """What a call may bring, by name. What is not here cannot be sent."""
     result: Result
+    """What may come back."""
     data: tuple[DataMount, ...] = ()
+    """Operator's data that it reads."""
     workspace: Literal["read_only", "read_write"] | None = None
     """How the task's files are mounted at `/workspace`. Left out, they are not."""
     sandbox: Limits = Limits()
+    """The most that one container may use."""
 
 
 class Tool(Strict):
     """A tool manifest."""
 
     api_version: Literal["sandbox-runtime/v1"] = Field(alias="apiVersion")
+    """The language of this file."""
     kind: Literal["Tool"]
+    """What this file says."""
     metadata: Metadata
+    """Which tool this is."""
     spec: ToolSpec
+    """What it may ever do."""
 
 
 class Lifetime(Strict):
     """How long a task lives from its opening."""
 
     default: Annotated[Duration, durations("1s", "7d")] = timedelta(minutes=15)
+    """How long, where the opener does not say."""
     max: Annotated[Duration, durations("1s", "7d")] = timedelta(hours=1)
+    """The longest that may be asked for."""
 
 
 class Rate(Strict):
     """So many started calls within any stretch of time of this length."""
 
     calls: Annotated[int, Field(ge=1, le=1000)]
+    """How many."""
     per: Annotated[Duration, durations("1s", "7d")]
+    """In how long."""
 
 
 class Grant(Strict):
@@ -333,18 +373,24 @@ class Grant(Strict):
     id: Name
     """Its stable name in refusals and in the log."""
     tool: Name
+    """The tool's name."""
     why: Annotated[str, Field(min_length=1, max_length=1000)]
+    """Why the task needs it. A reviewer reads this."""
     max_calls: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """How many calls may be started under it."""
     rate: Rate | None = None
+    """How many within any stretch of time."""
     after: Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)] | None = None
     """Ids of grants. Under each of them a call of the task has to have ended OK before."""
     arguments: dict[ArgumentName, GrantArgument] = Field(default_factory=dict)
+    """What each argument may be; every one that steers the tool is named."""
 
 
 class Budgets(Strict):
     """What all calls of a task together may spend."""
 
     calls: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """Calls that may be started."""
     wall_time: Annotated[Duration, durations("1ms", "7d")] = timedelta(seconds=60)
     """Sum of the time that containers ran."""
     result_bytes: Annotated[Size, sizes("1B", "1Gi")] = 1 << 20
@@ -374,22 +420,33 @@ class TaskSpec(Strict):
     """What one kind of task may do."""
 
     description: Annotated[str, Field(max_length=4000)] = ""
+    """What such a task is for."""
     opened_by: Annotated[tuple[Subject, ...], Field(min_length=1)]
+    """Subjects that may open one, as authenticated: `agent:reporting`, `uid:1000`."""
     delegates: tuple[Subject, ...] = ()
     """Who may open it on behalf of those; nobody unless named here."""
     variables: dict[VariableName, Variable] = Field(default_factory=dict)
+    """Values that are fixed at the opening; grants refer to them as `$name`."""
     lifetime: Lifetime = Lifetime()
+    """How long it lives."""
     workspace: Workspace | None = None
+    """Files that its calls hand on to each other."""
     grants: Annotated[tuple[Grant, ...], Field(min_length=1)]
+    """What it may do. Several grants of one tool are tried in this order, never merged."""
     outputs: dict[Name, Output] = Field(default_factory=dict)
     """Final answers that it may give, by name. It gives no other."""
     budgets: Budgets = Budgets()
+    """What all its calls together may spend."""
 
 
 class Task(Strict):
     """A task manifest."""
 
     api_version: Literal["sandbox-runtime/v1"] = Field(alias="apiVersion")
+    """The language of this file."""
     kind: Literal["Task"]
+    """What this file says."""
     metadata: Metadata
+    """Which kind of task this is."""
     spec: TaskSpec
+    """What it may do."""

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 EXAMPLE = '{"name": "Ada"}'
 """Arguments that the first tool takes."""
 
+SCHEMAS = ".schema"
+"""The folder of a tree where editors find what manifests may say; made by `manifest schema`."""
+
 _TOOL = Template("""\
+$editor
 # What this tool is, and the most that it may ever do. A task's manifest can only say less.
 apiVersion: sandbox-runtime/v1
 kind: Tool
@@ -66,6 +70,7 @@ with open(3, "w", encoding="utf-8") as answers:
 '''
 
 _TASK = Template("""\
+$editor
 # What one kind of task may do: which tools, with arguments like what, how often, and why.
 # What does not stand here does not happen.
 apiVersion: sandbox-runtime/v1
@@ -91,6 +96,7 @@ $arguments
 """)
 
 _CASES = Template("""\
+$editor
 # What the task's manifest shall permit, and what each of its words shall refuse.
 apiVersion: sandbox-runtime/v1
 kind: Test
@@ -116,7 +122,7 @@ _ARGUMENTS = """\
 def tool_files(name: str) -> Mapping[str, str]:
     """Return the files of a first tool, by their paths below the tree."""
     return {
-        f"{name}/tool.yaml": _TOOL.substitute(name=_word(name)),
+        f"{name}/tool.yaml": _TOOL.substitute(name=_word(name), editor=_editor("tool")),
         f"{name}/main.py": _PROGRAM,
     }
 
@@ -124,8 +130,18 @@ def tool_files(name: str) -> Mapping[str, str]:
 def task_files(name: str, tool: Tool, subject: str) -> Mapping[str, str]:
     """Return the files of a first task that grants `tool` and may be opened by `subject`."""
     words = {"name": _word(name), "tool": _word(tool.metadata.name)}
-    task = _TASK.substitute(words, subject=subject, arguments=_arguments(tool))
-    return {f"tasks/{name}.yaml": task, f"tasks/{name}.test.yaml": _CASES.substitute(words)}
+    task = _TASK.substitute(
+        words, editor=_editor("task"), subject=subject, arguments=_arguments(tool)
+    )
+    return {
+        f"tasks/{name}.yaml": task,
+        f"tasks/{name}.test.yaml": _CASES.substitute(words, editor=_editor("test")),
+    }
+
+
+def _editor(kind: str) -> str:
+    """Return the line by which editors that speak to `yaml-language-server` find the schema."""
+    return f"# yaml-language-server: $schema=../{SCHEMAS}/{kind}.json"
 
 
 def _arguments(tool: Tool) -> str:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from sandbox_runtime.manifests.model import Task, Tool
+from sandbox_runtime.manifests.model import PATTERNS, Task, Tool
 from sandbox_runtime.manifests.units import print_duration, print_size
+from sandbox_runtime.manifests.vocabulary import meanings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,6 +64,21 @@ class _Generator(GenerateJsonSchema):
         finally:
             self._ours = outer
 
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's signature
+        """Leave titles out: a key that is written twice tells an editor's user nothing."""
+        return False
+
+    def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
+        named = super().str_schema(schema)
+        words = PATTERNS.get(named.get("pattern", ""))
+        return named if words is None else {**named, "patternErrorMessage": f"expected {words}"}
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        return _told(super().literal_schema(schema))
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        return _told(super().enum_schema(schema))
+
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
         named = super().dict_schema(schema)
         return {**named, "additionalProperties": False} if "patternProperties" in named else named
@@ -82,6 +98,11 @@ class _Generator(GenerateJsonSchema):
             case int() as default if inner.get("type") == "string":
                 inner["default"] = print_size(default)
         return inner
+
+
+def _told(choice: JsonSchemaValue) -> JsonSchemaValue:
+    told = meanings(choice.get("enum", ()))
+    return choice if told is None else {**choice, "enumDescriptions": told}
 
 
 @cache

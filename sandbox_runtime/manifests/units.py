@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonS
 
 _DURATION = r"^([1-9][0-9]{0,8})(ms|s|m|h|d)$"
 _SIZE = r"^([1-9][0-9]{0,11})(B|Ki|Mi|Gi)$"
+_A_DURATION = "expected a duration like `250ms`, `10s`, `15m`, `8h` or `7d`"
+_A_SIZE = "expected a size like `512B`, `64Ki`, `128Mi` or `1Gi`"
 # Smallest unit first; each divides the next.
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES = {"B": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
@@ -24,8 +26,7 @@ def parse_duration(text: object) -> timedelta:
         return text
     match = re.fullmatch(_DURATION, text) if isinstance(text, str) else None
     if match is None:
-        msg = "expected a duration like `250ms`, `10s`, `15m`, `8h` or `7d`"
-        raise ValueError(msg)
+        raise ValueError(_A_DURATION)
     return timedelta(milliseconds=int(match[1]) * _MILLISECONDS[match[2]])
 
 
@@ -33,8 +34,7 @@ def parse_size(text: object) -> int:
     """Return the bytes that `64Ki`, `128Mi` or `1Gi` names."""
     match = re.fullmatch(_SIZE, text) if isinstance(text, str) else None
     if match is None:
-        msg = "expected a size like `512B`, `64Ki`, `128Mi` or `1Gi`"
-        raise ValueError(msg)
+        raise ValueError(_A_SIZE)
     return int(match[1]) * _BYTES[match[2]]
 
 
@@ -81,7 +81,7 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(print_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": _DURATION}),
+    WithJsonSchema({"type": "string", "pattern": _DURATION, "patternErrorMessage": _A_DURATION}),
 ]
 """A positive length of time, written with its unit."""
 
@@ -89,6 +89,6 @@ Size = Annotated[
     int,
     BeforeValidator(parse_size),
     PlainSerializer(print_size, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": _SIZE}),
+    WithJsonSchema({"type": "string", "pattern": _SIZE, "patternErrorMessage": _A_SIZE}),
 ]
 """A positive number of bytes, written with its unit."""

@@ -46,6 +46,7 @@ class Variable(Strict):
     """A value that is fixed when a task is opened; grants refer to it as `$name`."""
 
     type: Literal["string", "integer", "number", "boolean"] = "string"
+    """What JSON calls its values."""
     source: Literal["opener", "identity_claim"] = "opener"
     """`opener`: whoever opens the task brings it. `identity_claim`: it is a claim of the opener's
     authenticated identity, and nobody can bring another."""
@@ -60,8 +61,11 @@ class Variable(Strict):
     enum: Scalars | None = None
     """The only values it may have."""
     minimum: int | float | None = None
+    """The least that a number may be."""
     maximum: int | float | None = None
+    """The most that a number may be."""
     description: Annotated[str, Field(max_length=2000)] = ""
+    """What it is for. Its opener reads this."""
 
     @property
     def origin(self) -> Origin:

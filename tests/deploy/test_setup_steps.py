@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from provision import environment
 from provision.commands import Commands
+from provision.editor import found_node
 from provision.engine import socket_of
 from provision.places import Places
 from provision.problem import Problem
@@ -112,3 +114,27 @@ def test_the_lock_for_tests_pins_what_the_broker_runs_with() -> None:
         for lock in ("server", "dev")
     }
     assert pins["server"] <= pins["dev"]
+
+
+@pytest.mark.parametrize(
+    ("said", "enough"), [("v18.0.0", True), ("v24.1.0", True), ("v16.20.2", False), ("x", False)]
+)
+def test_the_machines_own_node_is_used_where_it_is_new_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, *, enough: bool
+) -> None:
+    for name in ("node", "npm"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {said}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert (found_node() is not None) is enough
+    (tmp_path / "npm").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert found_node() is None
+
+
+def test_the_editors_lock_names_a_digest_for_each_package_and_no_host() -> None:
+    text = (CHECKOUT / "deploy" / "lock" / "editor" / "package-lock.json").read_text()
+    packages = json.loads(text)["packages"]
+    assert "://" not in text
+    assert packages.pop("")["dependencies"].keys() == {"yaml-language-server"}
+    assert all(one["integrity"].startswith("sha512-") for one in packages.values())

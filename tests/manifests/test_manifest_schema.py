@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator
 
+from sandbox_runtime.cli.manifest_schema import write_schemas
+from sandbox_runtime.cli.output import Failure
 from sandbox_runtime.manifests.cases import Cases
 from sandbox_runtime.manifests.loader import load_texts
+from sandbox_runtime.manifests.model import Task, Tool
 from sandbox_runtime.manifests.problems import ManifestErrors
 from sandbox_runtime.manifests.schema import KINDS, manifest_schema, schema_of
 from sandbox_runtime.manifests.source import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox_runtime.strict import Strict
 
 SHIPPED = Path(__file__).parents[2] / "tool_manifests"
 
@@ -117,3 +126,58 @@ def test_the_shipped_cases_match_the_schema_of_cases(path: Path) -> None:
     assert validator.is_valid(document.data)
     assert isinstance(document.data, dict)
     assert not validator.is_valid({**document.data, "case": []})
+
+
+KNOWN = (Tool, Task, Cases)
+
+
+def properties(model: type[Strict]) -> Iterator[tuple[str, dict[str, Any]]]:
+    schema = schema_of(model)
+    for name, one in {"": schema, **schema["$defs"]}.items():
+        if one.get("type") == "object":
+            for key, value in one.get("properties", {}).items():
+                yield f"{name}.{key}", value
+
+
+@pytest.mark.parametrize("model", KNOWN)
+def test_every_key_is_told_of_in_a_sentence(model: type[Strict]) -> None:
+    silent = [name for name, one in properties(model) if not one.get("description")]
+    assert silent == []
+
+
+@pytest.mark.parametrize("model", KNOWN)
+def test_every_pattern_is_told_in_words(model: type[Strict]) -> None:
+    own = [(name, one) for name, one in properties(model) if "pattern" in one]
+    assert [name for name, one in own if "patternErrorMessage" not in one] == []
+
+
+def test_each_word_of_a_choice_is_told_or_none_is() -> None:
+    for model in KNOWN:
+        for name, one in properties(model):
+            if (told := one.get("enumDescriptions")) is not None:
+                assert len(told) == len(one["enum"]), name
+    roles = manifest_schema("Tool")["$defs"]["Role"]
+    assert roles["enum"] == ["control", "content"]
+    assert roles["enumDescriptions"][0].startswith("It decides what happens")
+
+
+def test_schemas_are_written_over_links_and_not_through_them(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    tree = tmp_path / "tree"
+    (tree / ".schema").mkdir(parents=True)
+    (tree / ".schema" / "task.json").symlink_to(mine)
+    written = write_schemas(tree)
+    assert [path.name for path in written] == ["tool.json", "task.json", "test.json"]
+    assert mine.read_text() == "mine"
+    assert json.loads((tree / ".schema" / "task.json").read_text()) == manifest_schema("Task")
+    assert [path.name for path in write_schemas(tree)] == [path.name for path in written]
+
+
+def test_schemas_are_written_into_no_folder_that_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / ".schema").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Failure, match="symbolic link"):
+        write_schemas(tmp_path / "tree")
+    assert not list((tmp_path / "elsewhere").iterdir())
