@@ -92,7 +92,7 @@ async def test_a_first_manifest_brings_its_editor_along(here: Editor, tree: Path
 
 WRONG = {
     "a misspelt key": (("max_calls: 2", "max_cals: 2"), "max_cals", "max_cals is not allowed"),
-    "a misspelt constraint": (("exact: $friend", "exat: x"), "exat", "exat is not allowed"),
+    "a misspelt constraint": (("exact: $friend", "exactt: x"), "exactt", "exactt is not allowed"),
     "a misspelt destination": (("times: {range", "times: {sqll"), "sqll", "sqll is not allowed"),
     "a wrong type": (("max_calls: 2", "max_calls: two"), "two", 'Expected "integer"'),
     "too little": (("max_calls: 2", "max_calls: 0"), "0", "below the minimum of 1"),
