@@ -5,14 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import signal
-import sqlite3
 import subprocess
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from shutil import copytree
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,13 +15,9 @@ from sandbox_runtime.client import Broker, CallRefused
 from sandbox_runtime.manifests.constraint import Constraint
 from sandbox_runtime.manifests.loader import load_tree
 from sandbox_runtime.server.loading import parse
+from tests.support.shipped import COMMAND, ROOT, serving
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
-COMMAND = Path(sys.executable).with_name("sandbox-broker")
 
 
 def block(language: str, holding: str) -> str:
@@ -132,40 +123,3 @@ def test_a_machine_is_looked_at_before_it_serves_as_it_shows(tmp_path: Path) -> 
         for line in shown.splitlines()[:2]:
             ended = run(*shlex.split(line, comments=True)[2:], cwd=tmp_path)
             assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
-@contextmanager
-def serving(tmp_path: Path) -> Iterator[str]:
-    """Serve the shipped manifests on a small database; yield the broker's address."""
-    flights = tmp_path / "flights.db"
-    with sqlite3.connect(flights) as database:
-        columns = "year month day sched_dep_time dep_time dep_delay arr_delay carrier flight"
-        names = [*columns.split(), "origin", "dest", "air_time", "distance"]
-        database.execute(f"CREATE TABLE flights ({', '.join(names)})")
-        insert = "INSERT INTO flights (month, dep_delay, origin) VALUES (?, ?, ?)"
-        database.executemany(insert, [(1, 3, "JFK"), (1, 5, "JFK"), (1, 500, "LGA")])
-    database.close()
-    flights.chmod(0o644)
-    settings = {
-        "state_dir": str(tmp_path / "state"),
-        "manifests": str(ROOT / "tool_manifests"),
-        "listen": {"socket": str(tmp_path / "broker.sock")},
-        "data": {"flights": str(flights)},
-        "validators": {"first_uid": 64400},
-    }
-    (tmp_path / "broker.yaml").write_text(json.dumps(settings))
-    with (tmp_path / "broker.log").open("wb") as diagnostics:
-        broker = subprocess.Popen(  # noqa: S603 - our own command
-            [COMMAND, "serve", "--config", tmp_path / "broker.yaml", "--json"],
-            stdout=subprocess.PIPE,
-            stderr=diagnostics,
-            text=True,
-        )
-    assert broker.stdout is not None
-    try:
-        assert broker.stdout.readline() == "{\n", (tmp_path / "broker.log").read_text()
-        yield f"unix:{tmp_path / 'broker.sock'}"
-    finally:
-        broker.send_signal(signal.SIGTERM)
-        assert broker.wait(30) == 0
-        broker.stdout.close()
