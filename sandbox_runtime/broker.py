@@ -16,20 +16,22 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from sandbox_runtime import entries, policy
 from sandbox_runtime.call import CheckedResult, Permitted, Refused
 from sandbox_runtime.errors import Fault, Reason, Refusal
 from sandbox_runtime.ledger import Brought, credential, text_digest
 from sandbox_runtime.records import TaskClosed, TaskOpened
+from sandbox_runtime.steps import Steps
 from sandbox_runtime.task import Phase
+from sandbox_runtime.turns import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from sandbox_runtime.admission import Admission, Permit
     from sandbox_runtime.answering import Answering, OutputEnd
     from sandbox_runtime.call import ProposedCall
     from sandbox_runtime.deciding import Deciding
@@ -39,9 +41,9 @@ if TYPE_CHECKING:
     from sandbox_runtime.running import Runs
     from sandbox_runtime.strict import Json
 
-R = TypeVar("R")
-
 _MICROSECOND = timedelta(microseconds=1)
+_SECOND = 1_000_000
+"""Of the broker's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,7 @@ class Broker:
         answering: Answering,
         new_id: Callable[[], str],
         new_secret: Callable[[], str],
+        admission: Admission,
         most_detached: int = 16,
     ) -> None:
         """`most_detached` is how many detached calls of one task may run at a time."""
@@ -120,7 +123,8 @@ class Broker:
         self._new_id = new_id
         self._new_secret = new_secret
         self._most_detached = most_detached
-        self._steps: set[asyncio.Task[Any]] = set()
+        self._admission = admission
+        self._steps = Steps()
 
     async def open_task(
         self,
@@ -167,7 +171,7 @@ class Broker:
     async def check_call(self, live: Live, call: ProposedCall) -> Permitted:
         """Decide `call` and run nothing; raise `Refusal` where it would not run."""
         step = self._deciding.decide
-        decided = await self._whole(live.lock, lambda: step(live, call, checked_only=True))
+        decided = await self._steps.whole(live.lock, lambda: step(live, call, checked_only=True))
         await decided.ticket.wait()
         if isinstance(decided.decision, Refused):
             raise entries.told_refusal(decided.decision).refusal()
@@ -179,7 +183,7 @@ class Broker:
         Cancelling this kills the container, unless somebody has detached the call. The same call
         sent again joins the first one and gets the same end.
         """
-        begun = await self._whole(live.lock, lambda: self._begin(live, call), _Begun.abandon)
+        begun = await self._begun(live, call, _Begun.abandon)
         if begun.running is not None:
             await self._runs.join(begun.running, owner=begun.first)
         elif begun.last is not None:
@@ -190,9 +194,9 @@ class Broker:
         """Decide `call` and let it run by itself; raise `Refusal`.
 
         Returns once the decision is durable: None, or the end of a call that has one by now.
-        Cancelling this cancels nothing.
+        Cancelling this cancels nothing that is decided.
         """
-        begun = await self._whole(live.lock, lambda: self._begin(live, call, detach=True))
+        begun = await self._begun(live, call, lambda _: None, detach=True)
         if begun.last is not None:
             await begun.last.wait()
         return None if call.call_id in live.running else self.recorded(live, call.call_id)
@@ -203,7 +207,7 @@ class Broker:
         The same answer sent again gets the same end.
         """
         step = self._answering.decide
-        last = await self._whole(live.lock, lambda: step(live, proposed))
+        last = await self._steps.whole(live.lock, lambda: step(live, proposed))
         if last is not None:
             await last.wait()
         return self._answering.recorded(live, proposed.output_id)
@@ -230,7 +234,14 @@ class Broker:
         )
 
     async def cancel_call(self, live: Live, call_id: str) -> None:
-        """Kill a call's container; return once its end is durable. An ended one stays as it is."""
+        """Kill a call's container; return once its end is durable. An ended one stays as it is.
+
+        One that waits for its permit is withdrawn, and then not found: nothing of it was decided.
+        """
+        self._admission.withdraw(live.task.state.id, _withdrawn, call_id)
+        if call_id not in live.task.state.calls:
+            async with live.lock:  # it may be decided just now
+                pass
         if (running := live.running.get(call_id)) is not None:
             await self._runs.cancel([running])
             running.end.result()
@@ -243,6 +254,7 @@ class Broker:
         if not live.task.state.closed:
             record = TaskClosed(at=self._ledger.now(), task=live.task.state.id, subject=subject)
             self._ledger.append(live, [record])
+        self._admission.withdraw(live.task.state.id, _closed)
         try:
             if live.last is not None:
                 await live.last.wait()
@@ -257,9 +269,12 @@ class Broker:
                 await self._runs.end_unknown(live, call_id)
 
     async def drain(self, grace: float) -> None:
-        """Let calls in flight end within `grace` seconds, then cancel the rest."""
-        if self._steps:
-            await asyncio.wait(self._steps, timeout=grace)
+        """Let calls in flight end within `grace` seconds, then cancel the rest.
+
+        What waits for a permit, or for its turn to be decided, is refused.
+        """
+        self._admission.close(_draining)
+        await self._steps.close(_draining, grace)
         running = [call for live in self._ledger.tasks() for call in live.running.values()]
         if running:
             await asyncio.wait([call.end for call in running], timeout=grace)
@@ -278,14 +293,52 @@ class Broker:
             )
         return True
 
-    async def _begin(self, live: Live, call: ProposedCall, *, detach: bool = False) -> _Begun:
-        first = not self._is_known(live, call)
-        if detach:
-            self._expect_room(live, call.call_id, first=first)
-        if first:
-            decided = await self._deciding.decide(live, call, checked_only=False)
-            if isinstance(decided.decision, Permitted):
-                self._runs.start(live, decided, decided.decision)
+    async def _begun(
+        self,
+        live: Live,
+        call: ProposedCall,
+        unheard: Callable[[_Begun], None],
+        *,
+        detach: bool = False,
+    ) -> _Begun:
+        permit = await self._permit(live, call)
+        return await self._steps.whole(
+            live.lock,
+            lambda: self._begin(live, call, permit, detach=detach),
+            unheard=unheard,
+            unbegun=_nobody if permit is None else permit.release,
+        )
+
+    async def _permit(self, live: Live, call: ProposedCall) -> Permit | None:
+        """Wait until the call may be decided and run; None where it cannot come to run."""
+        if self._is_known(live, call) or live.task.state.closed or self._left(live) <= 0:
+            return None
+        tool = live.task.tools.get(call.tool)
+        turn = Turn(
+            subject=call.subject,
+            task=live.task.state.id,
+            alone=tool is not None and tool.manifest.spec.workspace is not None,
+        )
+        return await self._admission.permit(turn, call.call_id, lambda: self._left(live))
+
+    def _left(self, live: Live) -> float:
+        return (live.task.state.expires_at - self._ledger.now()) / _SECOND
+
+    async def _begin(
+        self, live: Live, call: ProposedCall, permit: Permit | None, *, detach: bool
+    ) -> _Begun:
+        gone = _nobody if permit is None else permit.release
+        try:
+            first = not self._is_known(live, call)
+            if detach:
+                self._expect_room(live, call.call_id, first=first)
+            if first:
+                decided = await self._deciding.decide(live, call, checked_only=False)
+                if isinstance(decided.decision, Permitted):
+                    self._runs.start(live, decided, decided.decision, gone)
+                    gone = _nobody  # from now on it is the run's to say
+        finally:
+            gone()
         running = live.running.get(call.call_id)
         if running is not None:
             running.detached = running.detached or detach
@@ -302,29 +355,18 @@ class Broker:
                 hint="wait until one of them has ended, then send the same again",
             )
 
-    async def _whole(
-        self,
-        lock: asyncio.Lock,
-        step: Callable[[], Coroutine[Any, Any, R]],
-        unheard: Callable[[R], None] = lambda _: None,
-    ) -> R:
-        """Do `step` under `lock`; whoever hangs up meanwhile has asked all the same.
 
-        Else asking and hanging up would occupy the validators, be neither recorded nor counted,
-        and could be done again at once. `unheard` gets what nobody waits for any more.
-        """
-        await lock.acquire()
-        doing = asyncio.create_task(step())
-        self._steps.add(doing)
-        doing.add_done_callback(lambda _: lock.release())
-        doing.add_done_callback(self._steps.discard)
-        try:
-            return await asyncio.shield(doing)
-        except asyncio.CancelledError:
-            doing.add_done_callback(partial(_tell, unheard))
-            raise
+def _closed() -> Refusal:
+    return Refusal("the task was closed while the call waited", reason=Reason.TASK_CLOSED)
 
 
-def _tell(unheard: Callable[[R], None], done: asyncio.Task[R]) -> None:
-    if not done.cancelled() and done.exception() is None:
-        unheard(done.result())
+def _withdrawn() -> Refusal:
+    return Refusal("the call was cancelled while it waited", reason=Reason.CANCELLED)
+
+
+def _draining() -> Refusal:
+    return Refusal("the broker is about to stop", reason=Reason.DRAINING)
+
+
+def _nobody() -> None:
+    """No permit is held."""

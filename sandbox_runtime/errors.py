@@ -66,6 +66,7 @@ class Reason(StrEnum):
     BUDGET_SPENT = "BUDGET_SPENT"
     REFUSALS_SPENT = "REFUSALS_SPENT"
     RATE_LIMITED = "RATE_LIMITED"
+    QUEUE_FULL = "QUEUE_FULL"
     WATCHER_TOO_SLOW = "WATCHER_TOO_SLOW"
     # Ours
     SANDBOX_UNAVAILABLE = "SANDBOX_UNAVAILABLE"
@@ -145,6 +146,7 @@ TABLE: Mapping[Reason, Meaning] = MappingProxyType(
         Reason.BUDGET_SPENT: Meaning("RESOURCE_EXHAUSTED", Retry.NEVER, Mender.OPENER),
         Reason.REFUSALS_SPENT: Meaning("RESOURCE_EXHAUSTED", Retry.NEVER, Mender.OPENER),
         Reason.RATE_LIMITED: Meaning("RESOURCE_EXHAUSTED", Retry.LATER, Mender.AGENT),
+        Reason.QUEUE_FULL: Meaning("RESOURCE_EXHAUSTED", Retry.LATER, Mender.AGENT),
         Reason.WATCHER_TOO_SLOW: Meaning("RESOURCE_EXHAUSTED", Retry.LATER, Mender.AGENT),
         Reason.SANDBOX_UNAVAILABLE: Meaning("UNAVAILABLE", Retry.LATER, Mender.OPERATOR),
         Reason.EVIDENCE_UNAVAILABLE: Meaning("UNAVAILABLE", Retry.LATER, Mender.OPERATOR),

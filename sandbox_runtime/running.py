@@ -43,6 +43,8 @@ class _Call:
     container: Container
     decided: CallDecided
     watch: Stopwatch
+    gone: Callable[[], None]
+    """Is told when no container of it is left."""
     feed: Feed = field(default_factory=Feed)
 
     @property
@@ -81,8 +83,17 @@ class Runs:
         self._monotonic = monotonic
         self._closing: set[asyncio.Task[None]] = set()
 
-    def start(self, live: Live, decided: Decided, permitted: Permitted) -> None:
-        """Let the call run once its intent is durable. The caller holds the task's lock."""
+    def start(
+        self,
+        live: Live,
+        decided: Decided,
+        permitted: Permitted,
+        gone: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Let the call run once its intent is durable. The caller holds the task's lock.
+
+        `gone` is called when no container of it is left.
+        """
         if decided.container is None:
             raise Fault("a call without a container cannot run")
         call = _Call(
@@ -91,6 +102,7 @@ class Runs:
             container=decided.container,
             decided=decided.record,
             watch=Stopwatch(self._monotonic),
+            gone=gone,
         )
         answering = asyncio.create_task(self._answer(call, decided.ticket))
         end = asyncio.create_task(self._run(call, answering))
@@ -142,15 +154,23 @@ class Runs:
 
     async def _run(self, call: _Call, answering: asyncio.Task[Answered]) -> None:
         try:
+            await self._end(call, answering)
+        except BaseException:
+            call.gone()
+            raise
+        closing = asyncio.create_task(self._close(call))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closed)
+        closing.add_done_callback(lambda _: call.gone())
+
+    async def _end(self, call: _Call, answering: asyncio.Task[Answered]) -> None:
+        try:
             ending = await self._settle(call, answering)
             ticket = self._enqueue(call.live, call.id, ending, call.wide())
         except Exception:  # whatever it was, the call has an end, and the edge hears of it
             await self._enqueue(call.live, call.id, _lost(call), call.wide()).wait()
             raise
         await ticket.wait()
-        closing = asyncio.create_task(self._close(call))
-        self._closing.add(closing)
-        closing.add_done_callback(self._closed)
 
     async def _settle(self, call: _Call, answering: asyncio.Task[Answered]) -> _Ending:
         try:

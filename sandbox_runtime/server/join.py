@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from sandbox_runtime.admission import Admission
 from sandbox_runtime.answering import Answering
 from sandbox_runtime.broker import Broker
 from sandbox_runtime.deciding import Deciding
@@ -122,6 +123,7 @@ def _core(
         answering=answering,
         new_id=lambda: f"t-{secrets.token_hex(8)}",
         new_secret=lambda: secrets.token_urlsafe(32),
+        admission=Admission(limits=settings.calls.limits(), clock=time.monotonic),
         most_detached=settings.calls.detached,
     )
     return Core(

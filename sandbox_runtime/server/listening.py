@@ -48,7 +48,7 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_REQUEST),
     ("grpc.max_send_message_length", MAX_ANSWER),
     ("grpc.max_metadata_size", 8 << 10),
-    ("grpc.max_concurrent_streams", 100),
+    ("grpc.max_concurrent_streams", MAX_AT_ONCE),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

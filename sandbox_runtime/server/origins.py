@@ -6,7 +6,7 @@ is left out stands in its place. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ def origins(given: Given) -> list[Origin]:
 def _in_force(settings: Settings) -> Json:
     written: dict[str, Json] = settings.model_dump(mode="json")
     peers: list[Json] = [peer.model_dump(mode="json") for peer in settings.peers_in_force()]
-    return {**written, "images_lock": str(settings.lock), "peers": peers}
+    calls: dict[str, Json] = {
+        **settings.calls.model_dump(mode="json"),
+        **asdict(settings.calls.limits()),
+    }
+    return {**written, "images_lock": str(settings.lock), "peers": peers, "calls": calls}
 
 
 def _leaves(where: Where, value: Json) -> Iterator[tuple[Where, Json]]:

@@ -22,11 +22,14 @@ from sandbox_runtime.manifests.units import Duration, Size, durations, sizes
 from sandbox_runtime.server.caller import Caller, Role
 from sandbox_runtime.server.rates import Rate
 from sandbox_runtime.strict import Strict
+from sandbox_runtime.turns import Limits
 
 _LONGEST_SOCKET = 107
 """Bytes of a Unix socket's path; `sun_path` ends with a zero (unix(7))."""
 _ROOM = 20
 """What our own names add to the path of `state_dir`."""
+_FOR_EACH = 256 << 20
+"""Bytes of memory that are counted for one container."""
 
 
 def _absolute(path: str) -> str:
@@ -133,14 +136,42 @@ class Rates(Strict):
 
 
 class Calls(Strict):
-    """How many calls may run."""
+    """How many calls may run, and how many may wait for that."""
 
+    running: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Containers at a time. Left out: as many as this machine's processors and memory allow."""
+    running_per_subject: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Left out: no fewer than `running`."""
+    running_per_task: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Left out: no fewer than `running`."""
+    queued: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    """Calls that wait until they may run. They are served by turns."""
+    queued_per_subject: Annotated[int, Field(ge=0, le=100_000)] = 200
+    queued_per_task: Annotated[int, Field(ge=0, le=100_000)] = 100
     detached: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Of one task at a time, after who sent them was answered."""
     watchers: Annotated[int, Field(ge=1, le=1000)] = 8
     """Of one call at a time."""
     remembered: Annotated[Duration, durations("1m", "30d")] = timedelta(days=1)
     """How long after its task's end a call's end is still told. The log keeps it for good."""
+
+    def limits(self) -> Limits:
+        """Return these on this machine."""
+        running = _fitting() if self.running is None else self.running
+        return Limits(
+            running=running,
+            running_per_subject=self.running_per_subject or running,
+            running_per_task=self.running_per_task or running,
+            queued=self.queued,
+            queued_per_subject=self.queued_per_subject,
+            queued_per_task=self.queued_per_task,
+        )
+
+
+def _fitting() -> int:
+    """Return how many containers fit: four a processor, and a quarter GiB of memory for each."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(4 * len(os.sched_getaffinity(0)), memory // _FOR_EACH))
 
 
 class Audit(Strict):

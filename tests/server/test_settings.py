@@ -28,7 +28,15 @@ validators: {count: 2, time: 500ms, first_uid: 70000}
 rates:
   subject: {per_second: 10, burst: 20}
   task: {per_second: 0.5, burst: 1}
-calls: {detached: 2, watchers: 3}
+calls:
+  running: 4
+  running_per_subject: 3
+  running_per_task: 2
+  queued: 9
+  queued_per_subject: 8
+  queued_per_task: 7
+  detached: 2
+  watchers: 3
 evidence: {reserve: 1Mi, headroom: 2Mi}
 audit: {readers: 1, tails: 2}
 patience: 5s
@@ -53,6 +61,7 @@ def test_every_key_can_be_set() -> None:
     assert settings.drain == timedelta(seconds=5)
     assert settings.evidence.reserve == 1 << 20
     assert str(settings.lock) == "/etc/broker/images.lock.json"
+    assert settings.calls.limits().running_per_subject == 3
     assert set(Settings.model_fields) == settings.model_fields_set
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sandbox_runtime.admission import Admission
 from sandbox_runtime.answering import Answering
 from sandbox_runtime.broker import Broker
 from sandbox_runtime.call import Answered, Checked, Closed, Outcome
@@ -22,6 +23,7 @@ from sandbox_runtime.ledger import SYSTEM, Ledger, Live
 from sandbox_runtime.manifests.loader import load_texts
 from sandbox_runtime.running import Runs
 from sandbox_runtime.server.evidence import KeptEvidence
+from sandbox_runtime.turns import Limits
 from sandbox_runtime.validators.examine import examine
 from tests.support.manifests import NOW, SOURCES
 
@@ -33,6 +35,15 @@ if TYPE_CHECKING:
     from sandbox_runtime.deciding import Validators
     from sandbox_runtime.errors import EvidenceUnavailable
     from sandbox_runtime.strict import Json
+
+PLENTY = Limits(
+    running=1000,
+    running_per_subject=1000,
+    running_per_task=1000,
+    queued=1000,
+    queued_per_subject=1000,
+    queued_per_task=1000,
+)
 
 
 class InProcess:
@@ -153,6 +164,7 @@ async def on_stage(
     sandbox: Scripted | None = None,
     sources: dict[str, str] | None = None,
     validators: Validators | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Stage]:
     """Start a broker on the log under `state`, restored; close the log when done."""
     failures: list[EvidenceUnavailable] = []
@@ -181,6 +193,7 @@ async def on_stage(
         answering=answering,
         new_id=lambda: next(ids),
         new_secret=lambda: "secret",
+        admission=Admission(limits=limits or PLENTY, clock=time.monotonic),
     )
     try:
         yield Stage(
