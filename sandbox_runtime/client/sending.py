@@ -27,7 +27,7 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_ANSWER),
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2_000),  # how long one attempt may take
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.enable_retries", 0),
