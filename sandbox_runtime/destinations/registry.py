@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Accepted, Destination, Objection
+from sandbox_runtime.destinations.csv import Csv
 from sandbox_runtime.destinations.file import File
 from sandbox_runtime.destinations.html import Html
 from sandbox_runtime.destinations.model_text import ModelText
@@ -30,7 +31,7 @@ MAX_VALUE_DEPTH = 128
 DESTINATIONS: Mapping[str, Destination[Any]] = MappingProxyType(
     {
         destination.kind: destination
-        for destination in (Sql(), Path(), Schema(), Html(), ModelText())
+        for destination in (Sql(), Path(), Schema(), Html(), Csv(), ModelText())
     }
 )
 """Those that manifests name, by the key under which they do."""

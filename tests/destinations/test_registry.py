@@ -13,6 +13,7 @@ SETTINGS: dict[str, Json] = {
     "path": {},
     "schema": {},
     "html": {},
+    "csv": {},
     "model_text": {},
 }
 
@@ -25,7 +26,7 @@ def _nested(depth: int) -> Json:
 
 
 def test_the_kinds_are_those_that_are_built() -> None:
-    assert list(registry.DESTINATIONS) == ["sql", "path", "schema", "html", "model_text"]
+    assert list(registry.DESTINATIONS) == ["sql", "path", "schema", "html", "csv", "model_text"]
     assert set(SETTINGS) == set(registry.DESTINATIONS)
 
 

@@ -60,6 +60,9 @@ CASES = [
     pytest.param("html", {}, "<script>a</script>", id="nothing-but-a-script"),
     pytest.param("html", {}, "<div>" * 500, id="html-too-deep"),
     pytest.param("html", {}, "<b><p></b>" * 50, id="html-out-of-order"),
+    pytest.param("csv", {}, 'a,"b ""c"""\n-5,=1+1\r\n\u200bx,\x1b[1my\n', id="a-table"),
+    pytest.param("csv", {"formulas": "refuse"}, "a,b\n1,@x", id="a-formula"),
+    pytest.param("csv", {}, 'a"b', id="no-table"),
     pytest.param("model_text", {}, ["plain", {"a\u202eb": "c\x1b[2Jd\u200b"}], id="hidden-text"),
     pytest.param("model_text", {}, "\ud800", id="half-a-surrogate"),
 ]
