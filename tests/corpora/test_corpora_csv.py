@@ -16,6 +16,7 @@ def test_no_formula_begins_a_cell_wherever_it_stood() -> None:
         file = io.StringIO(newline="")
         csv.writer(file).writerow([formula, formula.strip(), f"a;{formula}", f"a\n{formula}"])
         text = str(registry.check("csv", file.getvalue(), {}).value)
-        for reader in (csv.reader([text], strict=True), csv.reader([text], delimiter=";")):
+        for separator in (",", ";"):
+            reader = csv.reader(io.StringIO(text), delimiter=separator)
             begun = [cell.lstrip(' "')[:1] for row in reader for cell in row]
             assert not {"=", "+", "-", "@"} & {*begun}, formula

@@ -145,6 +145,7 @@ def test_what_two_readers_could_cut_differently_is_no_table(
         ("abc", {"max_bytes": 2}),
         ("=1,=1", {"max_bytes": 6}),
         ("ü,ü", {"max_bytes": 4}),
+        (f"{',' * 99}\n" * 1501, {}),
     ],
 )
 def test_what_is_too_large_is_refused_and_never_cut(text: str, most: dict[str, Json]) -> None:

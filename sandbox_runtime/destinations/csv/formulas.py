@@ -25,7 +25,9 @@ _NUMBER: Final = re.compile(
 
 def is_formula(cell: str) -> bool:
     """Whether some spreadsheet would run the cell, or a part of it."""
-    return _BEGINS.search(cell) is not None and _NUMBER.fullmatch(cell) is None
+    return (
+        not cell.isalnum() and _BEGINS.search(cell) is not None and _NUMBER.fullmatch(cell) is None
+    )
 
 
 def as_text(cell: str) -> str:

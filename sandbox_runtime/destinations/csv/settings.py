@@ -21,7 +21,6 @@ _DEFAULTS: Mapping[str, int] = MappingProxyType(
     {"max_bytes": 1 << 20, "max_rows": 10_000, "max_columns": 256, "max_cell": 32_767}
 )
 MOST_BYTES: Final = 4 << 20
-"""As much as is surely read within the time that a worker has."""
 
 
 class CsvSettings(Strict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sandbox_runtime.destinations.contract import Objection
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _CELL = re.compile(r'(?:"((?:[^"]|"")*+)"|([^",\r\n]*+))(,|\r?\n|\Z)')
 _NEEDS_QUOTES = re.compile(r'[",;\t\r\n]|\A\s|\s\Z')
+
+MAX_CELLS: Final = 150_000
+"""As many as are surely looked at within the time that a worker has."""
 
 Row = list[str]
 
@@ -32,16 +35,17 @@ def read(text: str, settings: CsvSettings) -> list[Row]:
     """Return the rows; object at the first place where the text is no table."""
     rows: list[Row] = []
     row: Row = []
+    longest, widest, most = (settings.most(key) for key in _COUNTED)
     for start, cell, is_last in _cells(text):
         row.append(cell)
-        if len(cell) > settings.most("max_cell"):
+        if len(cell) > longest:
             raise _too_large(text, start, settings, "max_cell")
-        if len(row) > settings.most("max_columns"):
+        if len(row) > widest:
             raise _too_large(text, start, settings, "max_columns")
         if is_last:
             if rows and len(row) != len(rows[0]):
                 raise _ragged(text, start, len(row), len(rows[0]))
-            if len(rows) == settings.most("max_rows"):
+            if len(rows) == most or len(rows) * len(row) > MAX_CELLS:
                 raise _too_large(text, start, settings, "max_rows")
             rows.append(row)
             row = []
@@ -80,7 +84,7 @@ def _malformed(text: str, at: int) -> Objection:
 def _too_large(text: str, at: int, settings: CsvSettings, key: str) -> Objection:
     return Objection(
         "csv.too_large",
-        f"the table has more than {settings.most(key)} {_COUNTED[key]}",
+        f"the table has more than {settings.most(key)} {_COUNTED[key]}, or {MAX_CELLS} cells",
         position=_position(text, at),
         hint="send less at once",
     )
