@@ -45,7 +45,7 @@ def read(text: str, settings: CsvSettings) -> list[Row]:
         if is_last:
             if rows and len(row) != len(rows[0]):
                 raise _ragged(text, start, len(row), len(rows[0]))
-            if len(rows) == most or len(rows) * len(row) > MAX_CELLS:
+            if len(rows) == most or (len(rows) + 1) * len(row) > MAX_CELLS:
                 raise _too_large(text, start, settings, "max_rows")
             rows.append(row)
             row = []
