@@ -27,8 +27,8 @@ def leaves(path: str, content: bytes, settings: Json = ALL) -> Accepted:
     return registry.check("file", value, settings)
 
 
-def left(path: str, content: bytes) -> bytes:
-    value = leaves(path, content).value
+def left(path: str, content: bytes, settings: Json = ALL) -> bytes:
+    value = leaves(path, content, settings).value
     assert isinstance(value, dict)
     return base64.b64decode(str(value["content"]))
 
@@ -309,3 +309,29 @@ def test_what_is_no_file_is_refused(value: Json) -> None:
 @given(st.binary(max_size=100))
 def test_some_type_is_found_of_anything(content: bytes) -> None:
     assert found(content)
+
+
+def test_a_page_that_leaves_is_a_whole_one_and_loads_what_the_settings_grant() -> None:
+    text = '<p>a <a href="https://good.example/">b</a><img src="https://evil.example/" alt="c">'
+    granted: Json = {"types": ["text/html"], "html": {"links": {"hosts": ["good.example"]}}}
+    page = left("a.html", text.encode(), granted)
+    assert page.startswith(b"<!DOCTYPE html>")
+    assert b'<p>a <a href="https://good.example/">b</a>c</p>' in page
+    assert left("a.html", page, granted) == page
+    assert b"<p>a bc</p>" in left("a.html", text.encode(), {"types": ["text/html"]})
+
+
+def test_a_table_that_leaves_has_no_formula() -> None:
+    assert left("a.csv", b"a\n=1+1\n", {"types": ["text/csv"]}) == b"a\r\n'=1+1\r\n"
+    refusing: Json = {"types": ["text/csv"], "csv": {"formulas": "refuse"}}
+    with pytest.raises(Objection) as caught:
+        leaves("a.csv", b"a\n=1+1\n", refusing)
+    assert caught.value.code == "csv.formula"
+
+
+def test_what_cleans_documents_is_narrowed_with_the_types() -> None:
+    tool: Json = {"types": ["text/csv"], "csv": {"max_rows": 5}}
+    assert registry.narrow("file", tool, {"types": []}) == {"types": [], "csv": {"max_rows": 5}}
+    with pytest.raises(Widens) as widens:
+        registry.narrow("file", tool, {"csv": {"max_rows": 6}})
+    assert widens.value.path == ("csv", "max_rows")

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Accepted, Objection, Widens
+from sandbox_runtime.destinations.csv.settings import CsvSettings
 from sandbox_runtime.destinations.file import binary, jpeg, png, types
 from sandbox_runtime.destinations.file.types import MediaType
+from sandbox_runtime.destinations.html.settings import HtmlSettings
 from sandbox_runtime.destinations.model_text.characters import cleaned
 from sandbox_runtime.strict import Json, Strict
 
@@ -35,6 +37,10 @@ class FileSettings(Strict):
     """Which files may leave. None, unless named here."""
 
     types: tuple[MediaType, ...] = ()
+    html: HtmlSettings | None = None
+    """What a page may link to and load. Left out: nothing."""
+    csv: CsvSettings | None = None
+    """How large a table may be, and what becomes of its formulas."""
 
 
 class File:
@@ -51,7 +57,9 @@ class File:
         """Return the grant's types; raise `Widens` where the tool has fewer."""
         if not set(grant.types) <= set(tool.types):
             raise Widens(("types",), "the tool lets no such files out")
-        return grant
+        both = {kind: self._narrowed(kind, tool, grant) for kind in _DOCUMENTS.values()}
+        named = {kind: settings for kind, settings in both.items() if settings is not None}
+        return FileSettings(types=grant.types, **named)
 
     def normalise(self, value: Json, settings: FileSettings) -> Json:
         """Return the file as it may leave."""
@@ -65,7 +73,7 @@ class File:
         """Find its type, and let it go the way of that type."""
         path, content = _read(value)
         media_type = _type(path, content, settings)
-        left, changes = self._way(media_type)(content)
+        left, changes = self._way(media_type, settings)(content)
         # What was taken out may have been what made it of this type.
         if changes and not types.agree(media_type, types.found(left)):
             raise Objection("file.type_disagrees", "cleaned, the file is of another type")
@@ -78,19 +86,31 @@ class File:
         """Return which types may leave."""
         return {"description": f"Files of these types: {_names(settings)}."}
 
-    def _way(self, media_type: MediaType) -> _Way:
-        if (kind := _DOCUMENTS.get(media_type)) is not None:
-            return lambda content: self._document(kind, content)
-        return _WAYS[media_type]
+    def _narrowed(self, kind: str, tool: FileSettings, grant: FileSettings) -> Any:  # noqa: ANN401 - a kind's own
+        most, wanted = getattr(tool, kind), getattr(grant, kind)
+        if most is None or wanted is None:
+            return wanted or most
+        try:
+            return self._others[kind].narrow(most, wanted)
+        except Widens as widens:
+            raise Widens((kind, *widens.path), widens.problem) from widens
 
-    def _document(self, kind: str, content: bytes) -> tuple[bytes, tuple[str, ...]]:
-        destination = self._others.get(kind)
-        if destination is None:
-            raise Objection("file.not_cleanable", f"nothing here cleans {kind} documents")
-        accepted = destination.check(content.decode("utf-8"), destination.settings())
-        if not isinstance(accepted.value, str):
-            raise Objection("file.not_cleanable", f"the {kind} document is no text once cleaned")
-        return accepted.value.encode("utf-8"), accepted.changes
+    def _way(self, media_type: MediaType, settings: FileSettings) -> _Way:
+        match media_type:
+            case "text/html":
+                # What leaves as a file is opened by itself, so it is a whole page.
+                page = (settings.html or HtmlSettings()).model_copy(update={"page": True})
+                return lambda content: self._document("html", content, page)
+            case "text/csv":
+                return lambda content: self._document("csv", content, settings.csv or CsvSettings())
+            case _:
+                return _WAYS[media_type]
+
+    def _document(
+        self, kind: str, content: bytes, settings: Strict
+    ) -> tuple[bytes, tuple[str, ...]]:
+        accepted = self._others[kind].check(content.decode("utf-8"), settings)
+        return str(accepted.value).encode("utf-8"), accepted.changes
 
 
 def _read(value: Json) -> tuple[str, bytes]:

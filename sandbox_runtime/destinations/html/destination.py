@@ -17,12 +17,14 @@ is still that page. A text of which nothing is left to read is refused.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from sandbox_runtime.destinations.contract import Accepted, Objection
 from sandbox_runtime.destinations.html.characters import writable
 from sandbox_runtime.destinations.html.cleaning import cleaned, size_of
 from sandbox_runtime.destinations.html.narrowing import narrow
+from sandbox_runtime.destinations.html.page import taken_apart, whole
 from sandbox_runtime.destinations.html.parsing import too_complex
 from sandbox_runtime.destinations.html.settings import HtmlSettings
 
@@ -57,9 +59,12 @@ class Html:
     def check(self, value: Json, settings: HtmlSettings) -> Accepted:
         """Return the cleaned text, what it links to and loads, and what was taken out."""
         text = _scanned(value, settings)
-        written, first, last = cleaned(text, settings)
+        page = taken_apart(text) if settings.page else None
+        source = page.body if page else text
+        body, first, last = cleaned(source, settings)
+        written = whole(replace(page, body=body)) if page else body
         size = size_of(written, settings)
-        if _shows_nothing(written, last) and not _is_blank(text):
+        if _shows_nothing(body, last) and source.strip():
             raise Objection(
                 "html.nothing_left",
                 "nothing of the text may stay",
@@ -90,10 +95,6 @@ def _shows_nothing(written: str, weeding: Weeding) -> bool:
     return not weeding.counts["images"] and not _MARKUP.sub("", written)
 
 
-def _is_blank(text: str) -> bool:
-    return not text.strip()
-
-
 def _changes(value: str, written: str, weeding: Weeding) -> tuple[str, ...]:
     removed = tuple(f"took out {what}: {n}" for what, n in sorted(weeding.removed.items()))
     if removed or value == written:
@@ -102,7 +103,8 @@ def _changes(value: str, written: str, weeding: Weeding) -> tuple[str, ...]:
 
 
 def _described(settings: HtmlSettings) -> str:
-    elements = f"HTML of {', '.join(sorted(settings.allowed))}."
+    what = "A whole page, with a <title>, of" if settings.page else "HTML of"
+    elements = f"{what} {', '.join(sorted(settings.allowed))}."
     links = _places("Links", settings.linkable.plain_schemes, settings.linkable.hosts)
     images = _places("Images", settings.loadable.plain_schemes, settings.loadable.hosts)
     data = " Pictures may stand in the text, in base64." if settings.loadable.data else ""

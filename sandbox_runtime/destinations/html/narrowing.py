@@ -22,6 +22,7 @@ def narrow(tool: HtmlSettings, grant: HtmlSettings) -> HtmlSettings:
         "elements": _elements(tool, grant),
         "links": _links(tool.links, grant.links),
         "images": _images(tool.images, grant.images),
+        "page": _page(tool, grant),
         "max_bytes": _max_bytes(tool, grant),
     }
     return HtmlSettings(**{key: value for key, value in both.items() if value is not None})
@@ -32,6 +33,13 @@ def _elements(tool: HtmlSettings, grant: HtmlSettings) -> tuple[str, ...] | None
         if name not in tool.allowed:
             raise Widens(("elements", position), f"the tool does not allow <{name}>")
     return grant.elements or tool.elements
+
+
+def _page(tool: HtmlSettings, grant: HtmlSettings) -> bool | None:
+    if grant.page is not None and grant.page != bool(tool.page):
+        takes = "whole pages" if tool.page else "parts of pages"
+        raise Widens(("page",), f"the tool takes {takes}")
+    return tool.page
 
 
 def _max_bytes(tool: HtmlSettings, grant: HtmlSettings) -> int | None:

@@ -76,6 +76,9 @@ class HtmlSettings(Strict):
     """Left out by tool and grant both: none; a link's text stays."""
     images: Images | None = None
     """Left out by tool and grant both: none; an image's alternative text stays."""
+    page: bool | None = None
+    """Whether the text is a whole page: its title, then what may stay of its body, in a shell of
+    ours with a policy that lets a browser run nothing. Default: it is a part of one."""
     max_bytes: Annotated[int, Field(ge=1, le=MOST_BYTES)] | None = None
     """The most bytes, in UTF-8, before and after cleaning. Default 65536."""
 
