@@ -23,7 +23,7 @@ from sandbox_runtime import entries, policy
 from sandbox_runtime.call import CheckedResult, Permitted, Refused
 from sandbox_runtime.errors import Fault, Reason, Refusal
 from sandbox_runtime.ledger import Brought, credential, text_digest
-from sandbox_runtime.records import TaskClosed, TaskOpened
+from sandbox_runtime.records import Cancellation, TaskClosed, TaskOpened
 from sandbox_runtime.steps import Steps
 from sandbox_runtime.task import Phase
 from sandbox_runtime.turns import Turn
@@ -94,7 +94,7 @@ class _Begun:
     def abandon(self) -> None:
         """Kill its container: who sent it first has hung up, and nobody has detached it."""
         if self.first and self.running is not None and not self.running.detached:
-            self.running.container.cancel()
+            self.running.cancel(Cancellation(how="hung_up"))
 
 
 class Broker:
@@ -233,17 +233,18 @@ class Broker:
             record=entry.end.sequence,
         )
 
-    async def cancel_call(self, live: Live, call_id: str) -> None:
-        """Kill a call's container; return once its end is durable. An ended one stays as it is.
+    async def cancel_call(self, live: Live, call_id: str, subject: str) -> None:
+        """Kill a call's container, as `subject` asks; return once its end is durable.
 
-        One that waits for its permit is withdrawn, and then not found: nothing of it was decided.
+        An ended one stays as it is. One that waits for its permit is withdrawn, and then not
+        found: nothing of it was decided.
         """
         self._admission.withdraw(live.task.state.id, _withdrawn, call_id)
         if call_id not in live.task.state.calls:
             async with live.lock:  # it may be decided just now
                 pass
         if (running := live.running.get(call_id)) is not None:
-            await self._runs.cancel([running])
+            await self._runs.cancel([running], Cancellation(how="asked", by=subject))
             running.end.result()
 
     async def close_task(self, live: Live, subject: str) -> int:
@@ -259,7 +260,8 @@ class Broker:
             if live.last is not None:
                 await live.last.wait()
         finally:
-            cancelled = await self._runs.cancel(live.running.values())
+            why = Cancellation(how="task_closed", by=subject)
+            cancelled = await self._runs.cancel(live.running.values(), why)
         return cancelled
 
     async def settle(self) -> None:
@@ -278,7 +280,8 @@ class Broker:
         running = [call for live in self._ledger.tasks() for call in live.running.values()]
         if running:
             await asyncio.wait([call.end for call in running], timeout=grace)
-            await self._runs.cancel(call for call in running if not call.end.done())
+            late = [call for call in running if not call.end.done()]
+            await self._runs.cancel(late, Cancellation(how="stopped"))
         await self._runs.closed()
 
     def _is_known(self, live: Live, call: ProposedCall) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from pydantic import Field
+
 from sandbox_runtime.call import (
     Check,
     Checked,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.call import Answered, Candidate, Closed, ProposedCall, Verdict
     from sandbox_runtime.manifests.catalogue import LoadedTool
-    from sandbox_runtime.records import Body
+    from sandbox_runtime.records import Body, Cancellation
     from sandbox_runtime.task import OpenTask
 
 
@@ -72,8 +74,8 @@ class ToldPermission(Strict):
 
     arguments: dict[str, Json]
     """As they ran."""
-    shown: dict[str, Json]
-    """As the caller may see them."""
+    shown: dict[str, Json] = Field(default={})
+    """As the caller may see them. Empty where an early version wrote the log: it kept none."""
     changes: tuple[str, ...]
     facts: dict[str, Json]
 
@@ -252,6 +254,7 @@ def outcome(
     *,
     at: Micros,
     body: Body,
+    cancelled: Cancellation | None = None,
 ) -> CallOutcome:
     """Return the record of how a started call ended."""
     refused = next((v for v in verdicts if isinstance(v, Objected)), None)
@@ -269,6 +272,7 @@ def outcome(
         confidentiality=checked.confidentiality,
         source=checked.source,
         stages=dict(answered.stages),
+        cancelled=cancelled,
         body=body,
     )
 

@@ -130,6 +130,13 @@ class Running:
     """What its tool says meanwhile."""
     detached: bool = False
     """Whether it runs on when who sent it hangs up."""
+    cancelled: records.Cancellation | None = None
+    """Why it was cancelled, by whoever was first."""
+
+    def cancel(self, why: records.Cancellation) -> None:
+        """Kill its container."""
+        self.cancelled = self.cancelled or why
+        self.container.cancel()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -210,6 +210,15 @@ class CallIntent(_Record):
     """Wall time set aside from the task's budget until the outcome is known."""
 
 
+class Cancellation(Strict):
+    """Why a call was cancelled."""
+
+    how: Literal["asked", "task_closed", "hung_up", "stopped"]
+    """Somebody asked for it; closed its task; sent it and went away; or the broker stopped."""
+    by: str | None = None
+    """Who asked or closed, as authenticated."""
+
+
 class CallOutcome(_Record):
     """How a started call ended. The body holds its checked result."""
 
@@ -228,6 +237,8 @@ class CallOutcome(_Record):
     """With `source`, its label. None: nothing came back, or the record is older than this."""
     source: str | None = None
     stages: dict[str, float]
+    cancelled: Cancellation | None = None
+    """Why, where it was cancelled."""
     body: Body
 
 

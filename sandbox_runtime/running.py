@@ -17,6 +17,7 @@ from sandbox_runtime.call import Answered, CheckedResult, Outcome
 from sandbox_runtime.errors import Fault, SandboxUnavailable
 from sandbox_runtime.feed import Feed
 from sandbox_runtime.ledger import Running
+from sandbox_runtime.records import Cancellation
 from sandbox_runtime.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -119,15 +120,15 @@ class Runs:
             await asyncio.wait({running.end})
         except asyncio.CancelledError:
             if owner and not running.detached:
-                await self.cancel([running])
+                await self.cancel([running], Cancellation(how="hung_up"))
             raise
         running.end.result()
 
-    async def cancel(self, running: Iterable[Running]) -> int:
+    async def cancel(self, running: Iterable[Running], why: Cancellation) -> int:
         """Kill the containers of calls in flight; return how many when all have ended."""
         calls = list(running)
         for call in calls:
-            call.container.cancel()
+            call.cancel(why)
         if calls:  # waited for and not gathered: who hangs up meanwhile takes no call's end away
             await asyncio.wait([call.end for call in calls])
         return len(calls)
@@ -212,6 +213,7 @@ class Runs:
             ending.verdicts,
             at=self._ledger.now(),
             body=body.ref,
+            cancelled=_why(live.running.get(call_id), ending),
         )
         ticket = self._ledger.append(live, [record], [body])
         _log.info("call", **{**wide, **entries.wide_outcome(record)}, record=ticket.sequence)
@@ -239,6 +241,11 @@ async def _read(answer: bytes, tool: Tool) -> policy.ToolAnswer | policy.Invalid
 
 def _nothing(outcome: Outcome, wall_ms: float = 0.0) -> Answered:
     return Answered(outcome=outcome, wall_ms=wall_ms, stages={})
+
+
+def _why(running: Running | None, ending: _Ending) -> Cancellation | None:
+    cancelled = running is not None and ending.result.outcome is Outcome.CANCELLED
+    return running.cancelled if running is not None and cancelled else None
 
 
 def _lost(call: _Call) -> _Ending:

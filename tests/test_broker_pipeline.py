@@ -305,7 +305,7 @@ async def test_whoever_cancels_and_hangs_up_takes_no_call_its_end(tmp_path: Path
         live = await stage.open_task()
         call = asyncio.create_task(stage.broker.call_tool(live, propose(ADA)))
         await until(lambda: validators.asked)
-        cancelling = asyncio.create_task(stage.broker.cancel_call(live, "c-1"))
+        cancelling = asyncio.create_task(stage.broker.cancel_call(live, "c-1", "agent:tests"))
         await asyncio.sleep(0)
         cancelling.cancel()
         await asyncio.gather(cancelling, return_exceptions=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.audit.gathering import Standing
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.audit.gathering import CallRecords, Stored, TaskRecords
     from sandbox_runtime.manifests.catalogue import LoadedTask
     from sandbox_runtime.manifests.model import TaskSpec
-    from sandbox_runtime.records import Micros, ModelClaim, Record
+    from sandbox_runtime.records import CallOutcome, Micros, ModelClaim, Record
     from sandbox_runtime.task import TaskState
 
 
@@ -86,8 +87,27 @@ def _verdict(call: CallRecords) -> str:
 def _end(call: CallRecords) -> str:
     if call.outcome is not None:
         code = f" {call.outcome.code}" if call.outcome.code else ""
-        return f", {call.outcome.outcome}{code} after {call.outcome.wall_ms:.0f} ms"
+        why = _cancelled(call.outcome)
+        return f", {call.outcome.outcome}{code}{why} after {call.outcome.wall_ms:.0f} ms"
     return ", under way" if call.intent is not None else ""
+
+
+def _cancelled(outcome: CallOutcome) -> str:
+    """Return why a call was cancelled, where somebody has said so."""
+    if outcome.cancelled is None:
+        return ""
+    by = f" {outcome.cancelled.by}" if outcome.cancelled.by is not None else ""
+    return f" ({_CANCELLED[outcome.cancelled.how]}{by})"
+
+
+_CANCELLED = MappingProxyType(
+    {
+        "asked": "asked for by",
+        "task_closed": "its task closed by",
+        "hung_up": "who sent it hung up",
+        "stopped": "the broker stopped",
+    }
+)
 
 
 def _noted(task: TaskRecords, one: Stored) -> Event:

@@ -12,8 +12,9 @@ from sandbox_runtime.errors import EvidenceUnavailable
 class DamagedLog(EvidenceUnavailable):
     """Stored bytes are not what was written. Nothing past this place is trusted.
 
-    `file` is the segment's name, `offset` the byte in it where the frame at fault begins,
-    `sequence` the number of the first item that could not be had.
+    `file` is the segment's name below the log's directory (`log/…`, `blobs/…`), `offset` the
+    byte in it where the frame at fault begins, `sequence` the number of the first item that
+    could not be had.
     """
 
     def __init__(self, problem: str, *, file: str, offset: int, sequence: int) -> None:

@@ -71,6 +71,11 @@ def segments(directory: Path) -> list[Segment]:
     ]
 
 
+def shown_name(path: Path) -> str:
+    """Return how a segment is told to people: its stream's directory, and its name."""
+    return f"{path.parent.name}/{path.name}"
+
+
 def segment_name(header: Header) -> str:
     """Return the name of the segment that this header begins."""
     return f"{header.first:016d}-{header.base:016d}.seg"
@@ -125,8 +130,8 @@ class SegmentFile:
 
     def damaged(self, problem: str) -> DamagedLog:
         """Return the error for the place where this reader stands."""
-        name = self.segment.path.name
-        return DamagedLog(problem, file=name, offset=self.offset, sequence=self.sequence)
+        place = shown_name(self.segment.path)
+        return DamagedLog(problem, file=place, offset=self.offset, sequence=self.sequence)
 
     def _header(self, kind: Kind) -> Header:
         try:
@@ -251,4 +256,4 @@ def _check_joint(before: SegmentFile, after: SegmentFile) -> None:
 
 
 def _lost(segment: Segment, problem: str) -> DamagedLog:
-    return DamagedLog(problem, file=segment.path.name, offset=0, sequence=segment.first)
+    return DamagedLog(problem, file=shown_name(segment.path), offset=0, sequence=segment.first)

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 
 from sandbox_runtime.evidence.faults import DamagedBody, DamagedLog, Erased, KeysRefused
 from sandbox_runtime.evidence.frames import HEADER_BYTES, Kind
-from sandbox_runtime.evidence.segments import Frame, check_joints, readable, segments, walk
+from sandbox_runtime.evidence.segments import (
+    Frame,
+    check_joints,
+    readable,
+    segments,
+    shown_name,
+    walk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -67,7 +74,7 @@ def verify(root: Path, *, bodies: Bodies | None = None, named: Named | None = No
         for frame in _walk(report, root, Kind.RECORDS):
             report.records += len(frame.items)
             if bodies and named:
-                _open_named(report, frame, bodies, named)
+                _open_named(report, root, frame, bodies, named)
         for _ in _walk(report, root, Kind.BODIES):
             pass
     except DamagedLog as bad:
@@ -99,7 +106,7 @@ def _count_segments(report: Report, directory: Path, seen: dict[str, int]) -> No
     report.segments += len(found)
 
 
-def _open_named(report: Report, frame: Frame, bodies: Bodies, named: Named) -> None:
+def _open_named(report: Report, root: Path, frame: Frame, bodies: Bodies, named: Named) -> None:
     for sequence, record in enumerate(frame.items, frame.first):
         for task_id, ref in named(record):
             try:
@@ -108,7 +115,10 @@ def _open_named(report: Report, frame: Frame, bodies: Bodies, named: Named) -> N
                 report.erased += 1
             except (DamagedBody, KeysRefused) as bad:
                 raise DamagedLog(
-                    str(bad), file=frame.file, offset=frame.offset, sequence=sequence
+                    str(bad),
+                    file=shown_name(Kind.RECORDS.directory(root) / frame.file),
+                    offset=frame.offset,
+                    sequence=sequence,
                 ) from bad
             else:
                 report.opened += 1

@@ -98,7 +98,7 @@ class BrokerRpc(Service, BrokerServiceServicer):
         """Kill a call's container, and return how it ended."""
         live = self._task(request.task_id, asked)
         call_id = wire.call_id(request.call_id)
-        await self._core.broker.cancel_call(live, call_id)
+        await self._core.broker.cancel_call(live, call_id, asked.subject)
         stands = await self._standing(live, call_id)
         return pb.CancelCallResponse(
             state=stands.state,

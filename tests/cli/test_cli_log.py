@@ -137,7 +137,7 @@ def test_a_changed_byte_is_found_and_its_place_named(task: str, copied: Path) ->
     segment.write_bytes(content)
     ended = run("log", "verify", "--state", copied)
     assert ended.returncode == 1
-    place = re.match(rf"error: {segment.name} at byte (\d+), record \d+: ", ended.stderr)
+    place = re.match(rf"error: log/{segment.name} at byte (\d+), record \d+: ", ended.stderr)
     assert place is not None, ended.stderr
     assert 0 < int(place[1]) <= at
     assert ended.stderr.endswith(

@@ -84,7 +84,7 @@ async def test_a_flipped_bit_anywhere_is_found_and_placed(evidence: Evidence) ->
         path.write_bytes(flipped)
         problem = verify(evidence.root).problem
         assert problem, f"{path.name} at {at}"
-        assert problem.file == path.name
+        assert problem.file == f"{path.parent.name}/{path.name}"
         assert problem.offset <= at
         path.write_bytes(whole)
     assert verify(evidence.root).problem is None
@@ -111,7 +111,8 @@ async def test_damage_names_file_offset_and_sequence(evidence: Evidence) -> None
     raw[frame.offset + 100] ^= 1
     path.write_bytes(raw)
     found = await refused_everywhere(evidence)
-    assert (found.file, found.offset, found.sequence) == (path.name, frame.offset, frame.first)
+    place = f"{path.parent.name}/{path.name}"
+    assert (found.file, found.offset, found.sequence) == (place, frame.offset, frame.first)
 
 
 @pytest.mark.parametrize(
