@@ -37,7 +37,7 @@ command.add_command(schema_)
 @speaks
 def check_(output: Output, tree: Path) -> None:
     """Check every manifest under TREE, each alone and all against each other."""
-    catalogue = load_tree(tree)
+    catalogue = load_tree(tree, shown=tree)
     output.result(
         {
             "digest": catalogue.digest,

@@ -71,7 +71,7 @@ def explain_(
 
 
 def _asked(file: Path, manifests: Path) -> Judged:
-    tree = load_tree(manifests)
+    tree = load_tree(manifests, shown=manifests)
     asked = load_asked(str(file), file.read_text(encoding="utf-8"), tree.tasks)
     task = opened(tree, asked.task, asked.subject, asked.variables, asked.claims)
     return judged(task, proposed(asked), START)

@@ -47,7 +47,8 @@ def init_(output: Output, *, kind: str, name: str, manifests: Path, tool: str | 
     Nothing that is there is written over, but the schemas for editors: they are this version's.
     """
     _see_name(name)
-    known = load_tree(manifests) if tree.collect(manifests).texts else None
+    anything = tree.collect(manifests).texts
+    known = load_tree(manifests, shown=manifests) if anything else None
     if kind == "task":
         granted = _granted(known, tool)
         files = task_files(name, granted.manifest, f"uid:{os.geteuid()}")
@@ -55,7 +56,7 @@ def init_(output: Output, *, kind: str, name: str, manifests: Path, tool: str | 
         files = tool_files(name)
     _see_free(known, kind, name)
     written = [*_write(manifests, files), *write_schemas(manifests)]
-    load_tree(manifests)
+    load_tree(manifests, shown=manifests)
     following = _next(kind, name, manifests)
     output.result({"written": [str(path) for path in written], "next": list(following)})
     for path in written:

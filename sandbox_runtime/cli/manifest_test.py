@@ -41,7 +41,7 @@ def test_(output: Output, directory: Path, *, cover: bool) -> None:
 
     A grant is covered once it permitted a call, a constraint once it refused one.
     """
-    catalogue = load_tree(directory)
+    catalogue = load_tree(directory, shown=directory)
     ends = [end for cases in _cases(directory, catalogue) for end in run(catalogue, cases)]
     calls = (call for end in ends for call in end.calls)
     covered = words(catalogue, calls, (one for end in ends for one in end.outputs))
@@ -51,7 +51,7 @@ def test_(output: Output, directory: Path, *, cover: bool) -> None:
 
 
 def _cases(directory: Path, catalogue: Catalogue) -> tuple[LoadedCases, ...]:
-    found = tree.collect_cases(directory)
+    found = tree.collect_cases(directory, directory)
     if found.problems:
         raise ManifestErrors(found.problems)
     return load_cases(found.texts, catalogue.tasks)

@@ -52,8 +52,8 @@ def command() -> None:
 @speaks
 def build_(output: Output, manifests: Path, base: str) -> None:
     """Build each tool's image where its inputs changed, and write the lock."""
-    tree = load_tree(manifests)
-    folders = [_source(manifests, tool) for tool in tree.tools.values()]
+    tree = load_tree(manifests, shown=manifests)
+    folders = [_source(tool) for tool in tree.tools.values()]
     made = images.build(folders, base, _lock(manifests), output.note)
     output.result(made.model_dump(mode="json"))
     output.table(
@@ -67,7 +67,7 @@ def build_(output: Output, manifests: Path, base: str) -> None:
 @speaks
 def list_(output: Output, manifests: Path) -> None:
     """List the tools, whether their images are there, and what they take."""
-    tools = load_tree(manifests).tools.values()
+    tools = load_tree(manifests, shown=manifests).tools.values()
     made = lock.read(_lock(manifests)) if _lock(manifests).exists() else None
     listed = [_listed(tool, made) for tool in tools]
     output.result({"tools": listed})
@@ -97,7 +97,7 @@ def try_(output: Output, manifests: Path, tool: str, arguments: str, data: tuple
 
     The tool's own bounds are checked, no grant narrows them, nothing is recorded.
     """
-    loaded = load_tree(manifests).tools.get(tool)
+    loaded = load_tree(manifests, shown=manifests).tools.get(tool)
     if loaded is None:
         raise Failure(f"there is no tool `{tool}`", "`sandbox-broker tool list` shows them", USAGE)
     files = _files(loaded, sources(data))
@@ -128,9 +128,9 @@ def _lock(manifests: Path) -> Path:
     return manifests / "images.lock.json"
 
 
-def _source(manifests: Path, tool: LoadedTool) -> images.ToolSource:
+def _source(tool: LoadedTool) -> images.ToolSource:
     program = tool.manifest.spec.program
-    folder = (manifests.parent / tool.file).parent / program.image.build
+    folder = Path(tool.file).parent / program.image.build
     fixed = tuple(word for word in program.argv or program.command if isinstance(word, str))
     return images.ToolSource(
         name=tool.name, folder=folder, argv=fixed, packages=program.image.packages

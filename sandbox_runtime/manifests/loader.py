@@ -48,18 +48,19 @@ def load_texts(files: Mapping[str, str]) -> Catalogue:
     return _assembled(files).catalogue()
 
 
-def load_tree(directory: Path) -> Catalogue:
+def load_tree(directory: Path, *, shown: Path | None = None) -> Catalogue:
     """Return the catalogue of `*/tool.yaml` and `tasks/*.yaml` below a directory.
 
-    Files are shown below the directory's own name. Raises `ManifestErrors`.
+    Files are shown below `shown`, as somebody typed it; or else below the directory's own name,
+    wherever it lies: so a log names no place of its machine. Raises `ManifestErrors`.
     """
-    found = tree.collect(directory)
+    found = tree.collect(directory, shown)
     draft = _assembled(found.texts)
     draft.problems.extend(found.problems)
     for tool in draft.tools.values():
         folder = PurePosixPath(tool.file).parent / tool.manifest.spec.program.image.build
         where = ("spec", "program", "image", "build")
-        problem = tree.folder_problem(directory, folder)
+        problem = tree.folder_problem(directory, folder, shown)
         draft.note(tool.file, tool.document, [Finding(where=where, message=m) for m in problem])
     return draft.catalogue()
 

@@ -37,41 +37,46 @@ class _Unread(Exception):  # noqa: N818 - becomes a problem of one file
     """A file cannot be taken in."""
 
 
-def collect(directory: Path) -> Found:
-    """Read the manifests below a directory, each shown below the directory's name."""
+def collect(directory: Path, shown: Path | None = None) -> Found:
+    """Read the manifests below a directory, each shown below `shown` or the directory's name."""
     places = _paths(directory, (*_PLACES, *_MISSPELT))
     paths = [path for path in places if not path.name.endswith(_TESTS)]
-    return _read(directory, paths, _PLACES, "manifests")
+    return _read(directory, shown, paths, (_PLACES, "manifests"))
 
 
-def collect_cases(directory: Path) -> Found:
-    """Read the cases that stand beside a directory's manifests."""
-    return _read(directory, _paths(directory, (*_CASES, *_MISSPELT_CASES)), _CASES, "cases")
+def collect_cases(directory: Path, shown: Path | None = None) -> Found:
+    """Read the cases that stand beside a directory's manifests, shown as those are."""
+    paths = _paths(directory, (*_CASES, *_MISSPELT_CASES))
+    return _read(directory, shown, paths, (_CASES, "cases"))
 
 
-def _read(directory: Path, paths: Iterable[Path], places: Iterable[str], what: str) -> Found:
+def _read(
+    directory: Path, shown: Path | None, paths: Iterable[Path], wanted: tuple[Iterable[str], str]
+) -> Found:
+    root, (places, what) = _root(directory, shown), wanted
     texts: dict[str, str] = {}
     problems: list[Problem] = []
     for path in paths:
-        name = shown_name(directory, path)
+        name = str(root / path.relative_to(directory).as_posix())
         try:
             texts[name] = _text(path)
         except _Unread as error:
             problems.append(_problem(name, str(error)))
     if not texts and not problems:
-        problems.append(_problem(directory.resolve().name, f"no {what}: none at {listed(places)}"))
+        problems.append(_problem(str(root), f"no {what}: none at {listed(places)}"))
     return Found(texts=texts, problems=tuple(problems))
 
 
-def shown_name(directory: Path, path: Path) -> str:
-    """Return a file's name as problems show it: below the directory's own name."""
-    return str(PurePosixPath(directory.resolve().name) / path.relative_to(directory).as_posix())
+def _root(directory: Path, shown: Path | None) -> PurePosixPath:
+    return PurePosixPath(directory.resolve().name if shown is None else shown.as_posix())
 
 
-def folder_problem(directory: Path, folder: PurePosixPath) -> Iterator[str]:
+def folder_problem(
+    directory: Path, folder: PurePosixPath, shown: Path | None = None
+) -> Iterator[str]:
     """Yield what is wrong with a shown folder that a manifest names, if anything is."""
     path = directory
-    for part in folder.parts[1:]:
+    for part in folder.relative_to(_root(directory, shown)).parts:
         path = path / part
         if path.is_symlink():
             yield f"{quoted(str(folder))} leads through a symbolic link"

@@ -27,8 +27,8 @@ def test_a_tree_that_loads_is_listed(tmp_path: Path) -> None:
     rows = [line.split()[:4] for line in ended.stdout.splitlines()]
     assert rows == [
         ["kind", "name", "version", "file"],
-        ["tool", "small", "1.0.0", "tree/small/tool.yaml"],
-        ["task", "small-task", "1.0.0", "tree/tasks/small.yaml"],
+        ["tool", "small", "1.0.0", f"{tree}/small/tool.yaml"],
+        ["task", "small-task", "1.0.0", f"{tree}/tasks/small.yaml"],
     ]
     code, said = document("manifest", "check", tree)
     assert (code, list(said["tools"]), list(said["tasks"])) == (0, ["small"], ["small-task"])
@@ -40,12 +40,12 @@ def test_a_mistake_is_shown_with_its_place_and_its_mend(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     first, problem, mend = ended.stderr.splitlines()
     assert first == "error: 1 problem:"
-    assert problem.startswith("tree/tasks/small.yaml:10:13: ")
+    assert problem.startswith(f"{tree}/tasks/small.yaml:10:13: ")
     assert problem.endswith("did you mean `small`?")
     assert mend == "mend: change these lines, then run it again"
     code, said = document("manifest", "check", tree)
     (told,) = said["problems"]
-    assert (code, told["file"], told["line"]) == (1, "tree/tasks/small.yaml", 10)
+    assert (code, told["file"], told["line"]) == (1, f"{tree}/tasks/small.yaml", 10)
     assert told["mend"] == "did you mean `small`?"
 
 

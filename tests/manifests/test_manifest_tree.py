@@ -40,6 +40,32 @@ def test_a_tree_loads_and_its_files_are_shown_below_its_name(tree: Path) -> None
     assert load_texts(catalogue.sources) == catalogue
 
 
+@pytest.mark.parametrize("typed", ["manifests", "./manifests", "../here/manifests", "."])
+def test_files_are_shown_as_their_tree_was_typed(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    here = tree.parent / "here"
+    here.mkdir()
+    tree.rename(here / "manifests")
+    monkeypatch.chdir(here / "manifests" if typed == "." else here)
+    (Path(typed) / "tasks" / "other.yaml").write_text("kind: Task\n")
+    with pytest.raises(ManifestErrors) as caught:
+        load_tree(Path(typed), shown=Path(typed))
+    (file,) = {problem.file for problem in caught.value.problems}
+    assert Path(file).samefile(Path(typed) / "tasks" / "other.yaml")
+    assert file == str(Path(typed) / "tasks" / "other.yaml")
+
+
+def test_a_folder_is_looked_for_however_the_tree_was_typed(tree: Path) -> None:
+    tool = tree / "python_run" / "tool.yaml"
+    tool.write_text(
+        tool.read_text().replace("  arguments", "  program: {image: {build: none}}\n  arguments")
+    )
+    with pytest.raises(ManifestErrors, match="no folder") as caught:
+        load_tree(tree, shown=tree)
+    assert caught.value.problems[0].file == str(tool)
+
+
 def test_other_files_are_no_manifests(tree: Path) -> None:
     (tree / "sql_query" / "query.test.yaml").write_text("not one")
     (tree / "README.md").write_text("not one")

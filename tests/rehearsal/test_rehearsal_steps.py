@@ -148,9 +148,12 @@ def test_the_command_explains_a_file(tmp_path: Path) -> None:
     shown = command(call, "--manifests", tree)
     assert shown.returncode == 0, shown.stderr
     assert "refused: ARGUMENT_NOT_ALLOWED constraint.exact at `/name`" in shown.stdout
-    assert "rule tree/tasks/greeting.yaml:14" in shown.stdout
+    assert f"rule {tree}/tasks/greeting.yaml:14" in shown.stdout
     document = json.loads(command(call, "--manifests", tree, "--json").stdout)
-    assert (document["verdict"], document["rule"]) == ("refused", "tree/tasks/greeting.yaml:14")
+    assert (document["verdict"], document["rule"]) == (
+        "refused",
+        f"{tree}/tasks/greeting.yaml:14",
+    )
     assert [step["what"] for step in document["steps"][:2]] == ["$friend", "task lives"]
     assert document["steps"][0]["told"] == "brought by the opener"
     call.write_text(json.dumps({**asked, "task": "greetin"}))

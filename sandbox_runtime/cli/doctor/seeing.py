@@ -85,7 +85,7 @@ async def _validators(uid: int) -> str | None:
 
 def _tree(manifests: Path) -> tuple[Catalogue | None, str | None]:
     try:
-        return load_tree(manifests), None
+        return load_tree(manifests, shown=manifests), None
     except ManifestErrors as errors:
         return None, str(errors)
     except OSError as error:
