@@ -14,6 +14,7 @@ from tests.support.manifests import SOURCES
 from tests.support.serving import served, write_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sandbox_runtime.strict import Json
@@ -35,19 +36,17 @@ GRANT = """\
       max_calls: MOST
       arguments: {name: NAME, times: TIMES, tags: TAGS}
 """
-FREE = {"name": "{length: {max: 50}}", "times": "{}", "tags": "{}"}
-# Every variable is used, by a grant that no call of these tests fits.
-LAST = GRANT.replace("ID", "last").replace("MOST", "1")
-LAST = LAST.replace("NAME", "{one_of: [$friend]}").replace("TIMES", "{exact: $most}")
-LAST = LAST.replace("TAGS", "{length: {min: 9}}")
 
 
-def grant(id_: str, most: int = 9, **arguments: str) -> str:
+def grant(id_: str, *, most: int = 9, name: str = "", times: str = "{}", tags: str = "{}") -> str:
     """Return a grant of the one tool; arguments that are not named stay free."""
     text = GRANT.replace("ID", id_).replace("MOST", str(most))
-    for name, constraint in {**FREE, **arguments}.items():
-        text = text.replace(name.upper(), constraint)
-    return text
+    text = text.replace("NAME", name or "{length: {max: 50}}")
+    return text.replace("TIMES", times).replace("TAGS", tags)
+
+
+# Every variable has to be used, and no call of these tests fits this one.
+LAST = grant("last", name="{one_of: [$friend]}", times="{exact: $most}", tags="{length: {min: 9}}")
 
 
 def tree(directory: Path, *grants: str) -> str:
@@ -67,6 +66,11 @@ KINDS: dict[str, tuple[str, str, Json, Json]] = {
     "any_of": ("name", '{any_of: [{exact: Ada}, {regex: "G.*"}]}', "Grace", "Eve"),
     "all_of": ("name", '{all_of: [{regex: "[A-Z].*"}, {not_one_of: [Eve]}]}', "Ada", "Eve"),
 }
+ONLY: dict[str, Callable[[str], str]] = {
+    "name": lambda constraint: grant("only", name=constraint),
+    "times": lambda constraint: grant("only", times=constraint),
+    "tags": lambda constraint: grant("only", tags=constraint),
+}
 WORDS = {"each": "regex", "all_of": "not_one_of"}
 """Of what stands within others, the word within is what is named."""
 
@@ -80,7 +84,7 @@ async def test_a_constraint_lets_through_what_meets_it_and_nothing_else(
     tmp_path: Path, kind: str
 ) -> None:
     name, constraint, holds, breaks = KINDS[kind]
-    own = tree(tmp_path, grant("only", **{name: constraint}))
+    own = tree(tmp_path, ONLY[name](constraint))
     async with (
         served(tmp_path, manifests=own) as here,
         here.client() as broker,
@@ -120,8 +124,8 @@ async def test_grants_of_one_tool_are_tried_in_order_and_the_first_that_permits_
 ) -> None:
     own = tree(
         tmp_path,
-        grant("narrow", 1, name="{exact: Ada}"),
-        grant("wide", 2, name='{regex: "[A-Z].*"}'),
+        grant("narrow", most=1, name="{exact: Ada}"),
+        grant("wide", most=2, name='{regex: "[A-Z].*"}'),
     )
     async with (
         served(tmp_path, manifests=own) as here,
