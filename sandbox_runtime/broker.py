@@ -14,6 +14,7 @@ there as Protocols; `server` joins them.
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
@@ -29,15 +30,17 @@ from sandbox_runtime.task import Phase
 from sandbox_runtime.turns import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from sandbox_runtime.admission import Admission, Permit
     from sandbox_runtime.answering import Answering, OutputEnd
     from sandbox_runtime.call import ProposedCall
     from sandbox_runtime.deciding import Deciding
+    from sandbox_runtime.housing import Housing
     from sandbox_runtime.ledger import Ledger, Live, PromptPart, Running, Ticket
-    from sandbox_runtime.manifests.catalogue import Catalogue
+    from sandbox_runtime.manifests.catalogue import Catalogue, LoadedTask
     from sandbox_runtime.output import ProposedOutput
+    from sandbox_runtime.records import Allotment
     from sandbox_runtime.running import Runs
     from sandbox_runtime.strict import Json
 
@@ -108,6 +111,7 @@ class Broker:
         deciding: Deciding,
         runs: Runs,
         answering: Answering,
+        housing: Housing,
         new_id: Callable[[], str],
         new_secret: Callable[[], str],
         admission: Admission,
@@ -120,6 +124,7 @@ class Broker:
         self._deciding = deciding
         self._runs = runs
         self._answering = answering
+        self._housing = housing
         self._new_id = new_id
         self._new_secret = new_secret
         self._most_detached = most_detached
@@ -136,9 +141,10 @@ class Broker:
         lifetime: timedelta | None,
         shown: Shown = Shown(),
     ) -> Opened:
-        """Open a task under `manifest` for `subject`; raise `Refusal`.
+        """Open a task under `manifest` for `subject`.
 
-        `variables` are those that the request brings.
+        `variables` are those that the request brings. Raises `Refusal`, and
+        `SandboxUnavailable` where the workspace that it asks for cannot be had.
         """
         loaded = self._tree.tasks.get(manifest)
         if loaded is None:
@@ -146,27 +152,30 @@ class Broker:
         policy.delegated(loaded, shown.delegate)
         opener = policy.Opener(subject=subject, claims=shown.claims)
         admitted = policy.admit(loaded, opener, variables, lifetime)
-        task, token, now = self._new_id(), self._new_secret(), self._ledger.now()
-        self._ledger.create_key(task)
+        task, token = self._new_id(), self._new_secret()
         brought = Brought(prompt=tuple(prompt), variables=dict(admitted.variables))
-        body = self._ledger.seal(task, brought)
-        record = TaskOpened(
-            at=now,
-            task=task,
-            manifest=manifest,
-            manifest_digest=loaded.digest,
-            tree_digest=self._tree_digest,
-            subject=subject,
-            delegate=shown.delegate,
-            identity=shown.identity,
-            certificate=shown.certificate,
-            token_mac=self._ledger.mac(task, credential(token, shown.certificate)),
-            expires_at=now + admitted.lives_for // _MICROSECOND,
-            prompt=tuple(part.source for part in brought.prompt),
-            variables=dict(admitted.origins),
-            body=body.ref,
-        )
-        return Opened(live=await self._ledger.open(record, body, brought), token=token)
+        async with self._housed(task, loaded) as allotment:
+            self._ledger.create_key(task)
+            now, body = self._ledger.now(), self._ledger.seal(task, brought)
+            record = TaskOpened(
+                at=now,
+                task=task,
+                manifest=manifest,
+                manifest_digest=loaded.digest,
+                tree_digest=self._tree_digest,
+                subject=subject,
+                delegate=shown.delegate,
+                identity=shown.identity,
+                certificate=shown.certificate,
+                token_mac=self._ledger.mac(task, credential(token, shown.certificate)),
+                expires_at=now + admitted.lives_for // _MICROSECOND,
+                prompt=tuple(part.source for part in brought.prompt),
+                variables=dict(admitted.origins),
+                body=body.ref,
+                workspace=allotment,
+            )
+            live = await self._ledger.open(record, body, brought)
+        return Opened(live=live, token=token)
 
     async def check_call(self, live: Live, call: ProposedCall) -> Permitted:
         """Decide `call` and run nothing; raise `Refusal` where it would not run."""
@@ -262,6 +271,7 @@ class Broker:
         finally:
             why = Cancellation(how="task_closed", by=subject)
             cancelled = await self._runs.cancel(live.running.values(), why)
+        await self._housing.end(live)
         return cancelled
 
     async def settle(self) -> None:
@@ -283,6 +293,16 @@ class Broker:
             late = [call for call in running if not call.end.done()]
             await self._runs.cancel(late, Cancellation(how="stopped"))
         await self._runs.closed()
+
+    @asynccontextmanager
+    async def _housed(self, task: str, manifest: LoadedTask) -> AsyncIterator[Allotment | None]:
+        """Have what the task needs for its files; without a task, nothing of it stays."""
+        allotment = await self._housing.make(task, manifest)
+        try:
+            yield allotment
+        except BaseException:
+            await asyncio.shield(self._housing.forget(task))
+            raise
 
     def _is_known(self, live: Live, call: ProposedCall) -> bool:
         entry = live.task.state.calls.get(call.call_id)

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
         Utterance,
         Verdict,
     )
+    from sandbox_runtime.housing import Housing
     from sandbox_runtime.ledger import Ledger, Live, Ticket
     from sandbox_runtime.records import CallDecided, Micros, Record
     from sandbox_runtime.strict import Json
+    from sandbox_runtime.workspaces import Workspace
 
 MAX_UNSPENT_BYTES = 64 << 20
 """What a task may have the log keep of its refused calls and checks. Each is counted as well, and
@@ -71,10 +73,18 @@ class Container(Protocol):
         """The most it may run."""
         ...
 
-    async def answer(self, hear: Callable[[Utterance], None]) -> Answered:
+    async def take_turn(self) -> None:
+        """Wait until the call has its task's files to itself, where its tool works on them.
+
+        It has them until its container is gone. Raises `SandboxUnavailable`: nothing ran.
+        """
+        ...
+
+    async def answer(self, hear: Callable[[Utterance], None], *, most_ms: int) -> Answered:
         """Run the container; cancelling kills it. Raises `SandboxUnavailable`: nothing ran.
 
-        `hear` is told what the tool says meanwhile, and returns at once.
+        It is over within `most_ms`. `hear` is told what the tool says meanwhile, and returns at
+        once.
         """
         ...
 
@@ -86,8 +96,11 @@ class Container(Protocol):
 class Sandbox(Protocol):
     """Containers, one a call."""
 
-    def plan(self, permitted: Permitted, *, wall_ms: int) -> Container:
-        """Return what would run, for at most `wall_ms`. Raises `SandboxUnavailable`."""
+    def plan(self, permitted: Permitted, *, wall_ms: int, workspace: Workspace | None) -> Container:
+        """Return what would run, for at most `wall_ms`. Raises `SandboxUnavailable`.
+
+        `workspace` is the task's, where the tool works on its files.
+        """
         ...
 
 
@@ -134,11 +147,13 @@ class Deciding:
         ledger: Ledger,
         validators: Validators,
         sandbox: Sandbox,
+        housing: Housing,
         monotonic: Callable[[], float],
     ) -> None:
         self._ledger = ledger
         self._validators = validators
         self._sandbox = sandbox
+        self._housing = housing
         self._monotonic = monotonic
 
     async def decide(self, live: Live, call: ProposedCall, *, checked_only: bool) -> Decided:
@@ -148,7 +163,7 @@ class Deciding:
         decision = await self._judge(live, trial)
         container: Container | None = None
         if isinstance(decision, Permitted) and not checked_only:
-            decision, container = self._plan(live, trial, decision)
+            decision, container = await self._plan(live, trial, decision)
         return self._record(live, trial, decision, container, checked_only=checked_only)
 
     async def _judge(self, live: Live, trial: _Trial) -> Permitted | Refused:
@@ -163,12 +178,14 @@ class Deciding:
         with trial.watch.time("decide"):
             return policy.decide(live.task, matched, trial.checked, trial.decided_at)
 
-    def _plan(
+    async def _plan(
         self, live: Live, trial: _Trial, permitted: Permitted
     ) -> tuple[Permitted, Container] | tuple[Refused, None]:
         try:
+            works_on_files = permitted.tool.manifest.spec.workspace is not None
+            workspace = await self._housing.of(live) if works_on_files else None
             wall_ms = policy.may_run(live.task, self._ledger.now())
-            return permitted, self._sandbox.plan(permitted, wall_ms=wall_ms)
+            return permitted, self._sandbox.plan(permitted, wall_ms=wall_ms, workspace=workspace)
         except SandboxUnavailable as fault:
             _log.error("plan_failed", call=permitted.call.call_id, cause=str(fault))
             trial.unplanned = True

@@ -154,7 +154,8 @@ class Live:
         """Whether it ended longer than that ago, its files with it, and nothing of it runs."""
         workspace, state = self.task.manifest.manifest.spec.workspace, self.task.state
         kept = max(remembered, workspace.retain) if workspace is not None else remembered
-        return not (self.running or state.running) and now >= state.ends_at + kept // _MICROSECOND
+        busy = self.running or state.running or state.workspace is not None
+        return not busy and now >= state.ends_at + kept // _MICROSECOND
 
 
 def credential(token: str, certificate: str | None) -> bytes:
@@ -217,6 +218,11 @@ class Ledger:
         for digest in self._trees.keys() - needed - {self._in_force}:
             del self._trees[digest]
         return len(over)
+
+    def allotments(self) -> dict[str, records.Allotment]:
+        """Return what tasks got for their files and still have, by task."""
+        states = (live.task.state for live in self.tasks())
+        return {state.id: state.workspace for state in states if state.workspace is not None}
 
     async def load(self, tree: Catalogue) -> None:
         """Bring a tree of manifests into force, recorded with its whole text."""

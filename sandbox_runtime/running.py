@@ -150,8 +150,11 @@ class Runs:
     async def _answer(self, call: _Call, ticket: Ticket) -> Answered:
         with call.watch.time("record"):
             await ticket.wait()
+        with call.watch.time("turn"):
+            await call.container.take_turn()
         with call.watch.time("container"):
-            return await call.container.answer(call.feed.hear)
+            most_ms = policy.time_left(call.live.task, self._ledger.now())
+            return await call.container.answer(call.feed.hear, most_ms=most_ms)
 
     async def _run(self, call: _Call, answering: asyncio.Task[Answered]) -> None:
         try:

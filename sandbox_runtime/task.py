@@ -22,6 +22,7 @@ from sandbox_runtime.records import (
     TaskExtended,
     TaskInput,
     TaskOpened,
+    WorkspaceRemoved,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.manifests.catalogue import LoadedTask, LoadedTool
     from sandbox_runtime.manifests.model import Grant
-    from sandbox_runtime.records import Body, Micros, Record
+    from sandbox_runtime.records import Allotment, Body, Micros, Record
     from sandbox_runtime.strict import Json
 
 
@@ -98,6 +99,8 @@ class TaskState:
     expires_at: Micros
     closed: bool = False
     closed_at: Micros | None = None
+    workspace: Allotment | None = None
+    """Where its files are; None once they are gone, or where it never had any."""
     inputs: tuple[Body, ...] = ()
     """What its opener added to the prompt."""
     model_calls: int = 0
@@ -176,6 +179,7 @@ def begin(record: TaskOpened, grants: Iterable[Grant]) -> TaskState:
         opened=record.body,
         opened_at=record.at,
         expires_at=record.expires_at,
+        workspace=record.workspace,
         windows={grant.id: grant.rate.calls for grant in grants if grant.rate is not None},
     )
 
@@ -189,12 +193,20 @@ def evolve(state: TaskState, record: Record, sequence: int) -> TaskState:
             return _intended(state, record)
         case CallOutcome():
             return _ended(state, record, sequence)
-        case RefusalsSpent():
-            return replace(state, muted=True)
+        case RefusalsSpent() | WorkspaceRemoved():
+            return _lost(state, record)
         case OutputChecked() | TaskClosed() | TaskExtended() | TaskInput() | ModelCalled():
             return _tended(state, record, sequence)
         case _:
             return state
+
+
+def _lost(state: TaskState, record: RefusalsSpent | WorkspaceRemoved) -> TaskState:
+    match record:
+        case RefusalsSpent():
+            return replace(state, muted=True)
+        case WorkspaceRemoved():
+            return replace(state, workspace=None)
 
 
 def _tended(

@@ -70,6 +70,8 @@ async def test_kept_files_keep_their_task(tmp_path: Path) -> None:
         stage.clock.at = live.task.state.expires_at + 2 * 86_400 * SECOND
         assert stage.ledger.forget(DAY) == 0
         stage.clock.at += 6 * 86_400 * SECOND
+        assert stage.ledger.forget(DAY) == 0, "its workspace is still there"
+        await stage.housing.tidy()
         assert stage.ledger.forget(DAY) == 1
 
 

@@ -143,6 +143,7 @@ def _evolved(task: TaskRecords, one: Stored) -> TaskRecords:
             | records.ModelCalled()
             | records.OutputChecked()
             | records.RefusalsSpent()
+            | records.WorkspaceRemoved()
         ):
             task = replace(task, notes=(*task.notes, one))
         case _:

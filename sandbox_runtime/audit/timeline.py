@@ -16,7 +16,6 @@ from sandbox_runtime.manifests.units import print_duration, print_size
 from sandbox_runtime.records import (
     ModelCalled,
     OutputChecked,
-    RefusalsSpent,
     TaskExtended,
     TaskInput,
 )
@@ -65,7 +64,8 @@ def _place(event: Event) -> float:
 def _opened(task: TaskRecords) -> Event:
     opened = task.opened
     parts = ", ".join(opened.prompt) or "no prompt"
-    what = f"opened by {opened.subject} as {opened.manifest}, with {parts}"
+    files = f" and {print_size(opened.workspace.size)} for files" if opened.workspace else ""
+    what = f"opened by {opened.subject} as {opened.manifest}, with {parts}{files}"
     return Event(at=opened.at, sequence=task.sequence, what=what)
 
 
@@ -110,6 +110,15 @@ _CANCELLED = MappingProxyType(
 )
 
 
+_TELLING = MappingProxyType(
+    {
+        "alert.refusals_spent": "refusals used up: nothing more of it is decided or logged",
+        "workspace.removed": "its files removed",
+    }
+)
+"""What records say that have nothing more to say than their kind."""
+
+
 def _noted(task: TaskRecords, one: Stored) -> Event:
     return Event(at=one.record.at, sequence=one.sequence, what=_note(task, one.record))
 
@@ -125,10 +134,8 @@ def _note(task: TaskRecords, record: Record) -> str:
             return _model(record.claimed)
         case OutputChecked():
             return _output(record)
-        case RefusalsSpent():
-            return "refusals used up: nothing more of it is decided or logged"
         case _:
-            return str(record.kind)
+            return _TELLING.get(record.kind, str(record.kind))
 
 
 def _model(claimed: ModelClaim) -> str:

@@ -76,24 +76,29 @@ class _Story:
     def __init__(self) -> None:
         self._open: set[str] = set()
         self._known: set[str] = set()
+        self._housed: set[str] = set()
         self._decided: dict[tuple[str, str], str] = {}
         self._outputs: set[tuple[str, str]] = set()
 
     def tell(self, record: Record) -> None:
         match record:
             case records.TaskOpened():
-                self._expect(record.task not in self._known, "the task was opened before")
-                self._open.add(record.task)
-                self._known.add(record.task)
+                self._begin(record)
             case records.TaskClosed():
                 self._expect(record.task in self._open, "the task is not open")
                 self._open.discard(record.task)
+            case records.WorkspaceRemoved():
+                self._expect(record.task in self._housed, "the task has no files")
+                self._housed.discard(record.task)
             case records.TaskExtended() | records.TaskInput() | records.ModelCalled():
                 self._expect(record.task in self._open, "the task is not open")
-            case records.CallDecided():
-                self._decide(record)
-            case records.OutputChecked():
-                self._answer(record)
+            case records.CallDecided() | records.OutputChecked():
+                self._judge(record)
+            case _:
+                self._follow(record)
+
+    def _follow(self, record: Record) -> None:
+        match record:
             case records.CallIntent():
                 self._move(record.task, record.call, "permitted", "intended")
             case records.CallOutcome():
@@ -103,8 +108,14 @@ class _Story:
             case _:
                 pass
 
+    def _begin(self, record: records.TaskOpened) -> None:
+        self._expect(record.task not in self._known, "the task was opened before")
+        self._open.add(record.task)
+        self._known.add(record.task)
+        if record.workspace is not None:
+            self._housed.add(record.task)
+
     def _decide(self, record: records.CallDecided) -> None:
-        self._judge(record)
         if record.checked_only:
             return
         call = (record.task, record.call)
@@ -112,7 +123,6 @@ class _Story:
         self._decided[call] = "permitted" if record.permitted else "refused"
 
     def _answer(self, record: records.OutputChecked) -> None:
-        self._judge(record)
         output = (record.task, record.output_id)
         self._expect(output not in self._outputs, "the output was decided before")
         self._outputs.add(output)
@@ -123,6 +133,11 @@ class _Story:
             record.task in self._open or not record.permitted, "permitted after the task closed"
         )
         self._expect(record.permitted == (record.reason is None), "a verdict and its reason differ")
+        match record:
+            case records.CallDecided():
+                self._decide(record)
+            case records.OutputChecked():
+                self._answer(record)
 
     def _move(self, task: str, call: str, before: str, after: str) -> None:
         stands = self._decided.get((task, call), "unknown")

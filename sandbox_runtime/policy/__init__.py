@@ -6,7 +6,15 @@ anyone can decide a recorded call again, bit for bit.
 
 from sandbox_runtime.policy.admit import Admitted, Opener, admit
 from sandbox_runtime.policy.answer import Invalid, ToolAnswer, answer_checks, read_answer
-from sandbox_runtime.policy.decide import Turn, decide, may_run, spent, tried, wall_time_left
+from sandbox_runtime.policy.decide import (
+    Turn,
+    decide,
+    may_run,
+    spent,
+    time_left,
+    tried,
+    wall_time_left,
+)
 from sandbox_runtime.policy.match import match
 from sandbox_runtime.policy.opener import (
     DelegateNotAllowed,
@@ -43,6 +51,7 @@ __all__ = [
     "release",
     "spent",
     "stands_in",
+    "time_left",
     "tried",
     "wall_time_left",
 ]

@@ -213,5 +213,9 @@ def wall_time_left(task: OpenTask) -> int:
 
 def may_run(task: OpenTask, now: Micros) -> int:
     """Return the milliseconds that a call begun at `now` may run: no longer than its task."""
-    until_expiry = -(-(task.state.expires_at - now) // 1000)
-    return max(0, min(wall_time_left(task), until_expiry))
+    return min(wall_time_left(task), time_left(task, now))
+
+
+def time_left(task: OpenTask, now: Micros) -> int:
+    """Return the milliseconds that the task still lives at `now`."""
+    return max(0, -(-(task.state.expires_at - now) // 1000))

@@ -20,7 +20,15 @@ from sandbox_runtime.call import Answered, Closed, Outcome, Printed, Progressed
 from sandbox_runtime.errors import SandboxUnavailable
 from sandbox_runtime.manifests.argv import NoWord, invocation
 from sandbox_runtime.sandbox.container import CallBytes, CommandBytes
-from sandbox_runtime.sandbox.plan import ContainerPlan, Identity, Spoken, engine_options, plan
+from sandbox_runtime.sandbox.launcher import unawaited
+from sandbox_runtime.sandbox.plan import (
+    ContainerPlan,
+    Files,
+    Identity,
+    Spoken,
+    engine_options,
+    plan,
+)
 from sandbox_runtime.sandbox.streams import Log, Progress
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.sandbox.launcher import Finished, Launcher
     from sandbox_runtime.sandbox.streams import Event, Excerpt
     from sandbox_runtime.strict import Json
+    from sandbox_runtime.workspaces import Workspace
 
 RUNNER = Path(__file__).with_name("runner.py")
 GRACE = 10
@@ -67,8 +76,13 @@ class Sandbox:
     built_for: Mapping[str, str] | None = None
     """Digest of the manifest that each tool's image was built for. None: of any."""
 
-    def plan(self, permitted: Permitted, *, wall_ms: int) -> PlannedCall:
-        """Return what would run, for at most `wall_ms`. Raises `SandboxUnavailable`."""
+    def plan(
+        self, permitted: Permitted, *, wall_ms: int, workspace: Workspace | None = None
+    ) -> PlannedCall:
+        """Return what would run, for at most `wall_ms`. Raises `SandboxUnavailable`.
+
+        `workspace` is the task's, where the tool works on its files.
+        """
         call, tool = permitted.call, permitted.tool.manifest
         within = min(timedelta(milliseconds=wall_ms), tool.spec.sandbox.wall_time)
         deadline = int(self.seconds() + within.total_seconds() + GRACE)
@@ -83,9 +97,10 @@ class Sandbox:
             ),
             runner=str(RUNNER),
             data=self._mounts(tool),
+            files=_files(tool, workspace),
         )
         lasting = within // timedelta(milliseconds=1)
-        return PlannedCall(self, made, lasting, given(permitted))
+        return PlannedCall(self, made, lasting, given(permitted), workspace)
 
     def _image(self, tool: LoadedTool) -> str:
         """Return the tool's image; a task keeps its manifests, and no image of later ones."""
@@ -123,6 +138,22 @@ def given(permitted: Permitted) -> Given:
         raise SandboxUnavailable(f"`{no.argument}` cannot be put into words") from no
 
 
+def _files(tool: Tool, workspace: Workspace | None) -> Files | None:
+    access = tool.spec.workspace
+    if (access is None) != (workspace is None):
+        raise SandboxUnavailable(f"`{tool.metadata.name}` and its task differ about a workspace")
+    if workspace is None:
+        return None
+    read_only = access == "read_only"
+    return Files(
+        source=str(workspace.view if read_only else workspace.root),
+        read_only=read_only,
+        size=workspace.size,
+        inodes=workspace.inodes,
+        uid=workspace.uid,
+    )
+
+
 def unheard(_: object) -> None:
     """Take what a tool says that nobody listens to."""
 
@@ -136,10 +167,12 @@ class PlannedCall:
         made: ContainerPlan,
         wall_ms: int,
         given: Given,
+        workspace: Workspace | None,
     ) -> None:
         self.made, self.wall_ms = made, wall_ms
         self._sandbox = sandbox
-        self._bytes = given
+        self._given = given
+        self._workspace = workspace
         self._finished: Finished | None = None
 
     @property
@@ -160,11 +193,31 @@ class PlannedCall:
         canonical = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(canonical).hexdigest()
 
-    async def answer(self, hear: Callable[[Utterance], None] = unheard) -> Answered:
-        """Run the container; cancelling kills it. Raises `SandboxUnavailable`: nothing ran."""
-        launcher = self._sandbox.launcher
-        deadline = self._sandbox.monotonic() + launcher.patience + self.wall_ms / 1e3
-        done = await launcher.run(self.made, self._bytes, deadline=deadline, on_event=telling(hear))
+    async def take_turn(self) -> None:
+        """Wait until the call may have the task's files to itself, where it works on them.
+
+        Then it keeps the turn until its container is gone, so `answer` is to follow at once.
+        Raises `SandboxUnavailable` where the files are gone.
+        """
+        if self._workspace is not None:
+            await self._workspace.enter()
+
+    async def answer(
+        self, hear: Callable[[Utterance], None] = unheard, *, most_ms: int | None = None
+    ) -> Answered:
+        """Run the container; cancelling kills it. Raises `SandboxUnavailable`: nothing ran.
+
+        Bringing it up and running it together take no longer than `most_ms`.
+        """
+        launcher, now = self._sandbox.launcher, self._sandbox.monotonic()
+        within = launcher.patience * 1e3 + self.wall_ms
+        done = await launcher.run(
+            self.made,
+            self._given,
+            deadline=now + min(within, most_ms if most_ms is not None else within) / 1e3,
+            on_event=telling(hear),
+            gone=self._workspace.leave if self._workspace is not None else unawaited,
+        )
         self._finished = done
         answer = done.answer.text if done.answered and done.answer else b""
         ending = _ending(done)

@@ -88,6 +88,10 @@ class Swept:
     """The engine would not remove these; an operator should know."""
 
 
+def unawaited() -> None:
+    """Tell nobody."""
+
+
 class Launcher:
     """The engine's containers, for one broker. Made by `Launcher.open`."""
 
@@ -95,6 +99,8 @@ class Launcher:
         self.engine, self.broker = engine, broker
         self._live: set[str] = set()
         self._closing: set[asyncio.Task[Closed]] = set()
+        self._awaited: dict[str, Callable[[], None]] = {}
+        """Who waits until a container is gone, by its name."""
 
     @property
     def patience(self) -> float:
@@ -113,14 +119,17 @@ class Launcher:
         *,
         deadline: float,
         on_event: Callable[[Event], None],
+        gone: Callable[[], None] = unawaited,
     ) -> Finished:
         """Run `call` in the container of `plan`. `deadline` is of the monotonic clock.
 
+        `gone` is called once, when the engine has removed the container, be it by the sweep.
         Raises `SandboxUnavailable` if the call's bytes never went in. On cancellation the
         container is gone before CancelledError goes on.
         """
         container = Container(self.engine, plan)
         self._live.add(container.name)
+        self._awaited[container.name] = gone
         try:
             await self._start(container, deadline)
             until = min(deadline, container.started + plan.ceilings.wall_time)
@@ -175,25 +184,33 @@ class Launcher:
     async def _closed(self, container: Container) -> Closed:
         """Close it. What the engine will not remove now is left to the sweep."""
         try:
-            return await container.close()
+            closed = await container.close()
         except SandboxUnavailable:
             return Closed()
         finally:
             self._live.discard(container.name)
+        self._tell_gone(container.name)
+        return closed
+
+    def _tell_gone(self, name: str) -> None:
+        self._awaited.pop(name, unawaited)()
 
     async def sweep(self) -> Swept:
         """Remove this broker's containers that no call of this process is using.
 
         To be done at the start and on a timer. One that will not go holds up no other.
         """
-        found = await self.engine.labelled(f"{LABEL}={self.broker}")
+        left = self._awaited.keys() - self._live
+        names = [each.name for each in await self.engine.labelled(f"{LABEL}={self.broker}")]
         removed, stuck = [], []
-        for name in (each.name for each in found if each.name not in self._live):
+        for name in (each for each in names if each not in self._live):
             try:
                 await self.engine.remove(name)
                 removed.append(name)
             except SandboxUnavailable:
                 stuck.append(name)
+        for name in left.difference(stuck):
+            self._tell_gone(name)
         return Swept(removed=tuple(removed), stuck=tuple(stuck))
 
     async def aclose(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.manifests.model import Limits
 
 RUNNER_TARGET = "/run/sandbox/runner.py"
+WORKSPACE = "/workspace"
 PAGE = 4096
 PERIOD = 100_000
 """Microseconds; what the engine divides processor time by."""
@@ -63,6 +64,22 @@ class Mount(Strict):
 
     source: Absolute
     target: Absolute
+
+
+class Files(Strict):
+    """The task's files: a mounted filesystem of the host's, which shows at `/workspace`.
+
+    Whether it may be written to is the mount's own option, as all of its options are: the
+    engine passes them on, and could not set them.
+    """
+
+    source: Absolute
+    read_only: bool
+    size: Positive
+    """Bytes of the filesystem, as the kernel shows it."""
+    inodes: Positive
+    uid: Positive
+    """Who owns it, and whom the container runs as."""
 
 
 class Ceilings(Strict):
@@ -112,6 +129,7 @@ class ContainerPlan(Strict):
     spoken: Spoken | None = None
     """What the program prints is the answer; else it answers by itself."""
     mounts: tuple[Mount, ...]
+    files: Files | None = None
     ceilings: Ceilings
     uid: Positive = UID
     gid: Positive = GID
@@ -128,11 +146,13 @@ def plan(
     runner: str,
     data: Mapping[str, str],
     spoken: Spoken | None = None,
+    files: Files | None = None,
 ) -> ContainerPlan:
     """Return the plan for one call.
 
     `runner` is the host's path of the runner; `data` maps places in the container to the
     host's. With `spoken` the call brings the program's words, and `program` is empty.
+    `files` are the task's, where the tool works on them.
     """
     binds = {**data, RUNNER_TARGET: runner}
     return ContainerPlan(
@@ -140,7 +160,10 @@ def plan(
         program=tuple(program),
         spoken=spoken,
         mounts=tuple(Mount(source=binds[target], target=target) for target in sorted(binds)),
+        files=files,
         ceilings=ceilings(limits),
+        uid=files.uid if files is not None else UID,
+        gid=files.uid if files is not None else GID,
         isolation=limits.isolation,
         identity=identity,
     )
@@ -233,7 +256,7 @@ def host_config(plan: ContainerPlan) -> dict[str, Json]:
         "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp.for_engine()}"],
         "MaskedPaths": list(MASKED),
         "ReadonlyPaths": list(READ_ONLY),
-        "Mounts": [bind(mount) for mount in plan.mounts],
+        "Mounts": mounts(plan),
         "Tmpfs": {"/tmp": tmpfs_options(have)},  # noqa: S108 - the container's own
         "ShmSize": SHM,
         "Memory": have.memory,
@@ -253,13 +276,21 @@ def host_config(plan: ContainerPlan) -> dict[str, Json]:
     }
 
 
-def bind(mount: Mount) -> dict[str, Json]:
+def mounts(plan: ContainerPlan) -> list[Json]:
+    """Return what of the host's is mounted."""
+    read_only: list[Json] = [bind(mount.source, mount.target) for mount in plan.mounts]
+    if plan.files is None:
+        return read_only
+    return [*read_only, bind(plan.files.source, WORKSPACE, as_it_is=True)]
+
+
+def bind(source: str, target: str, *, as_it_is: bool = False) -> dict[str, Json]:
     """Return one mount. Private: what the host mounts below it later does not appear."""
     return {
         "Type": "bind",
-        "Source": mount.source,
-        "Target": mount.target,
-        "ReadOnly": True,
+        "Source": source,
+        "Target": target,
+        "ReadOnly": not as_it_is,
         "BindOptions": {"Propagation": "rprivate", "NonRecursive": True},
     }
 

@@ -7,6 +7,7 @@ engine says it did, and reading changes nothing. What cannot be read is an error
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from sandbox_runtime.sandbox import cgroups
 from sandbox_runtime.strict import Strict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sandbox_runtime.mountinfo import Mounted
     from sandbox_runtime.sandbox.walls import Walls
@@ -141,17 +142,26 @@ def shown(process: Path, walls: Walls, host: Path) -> tuple[Shown, ...]:
     sources = {rule.source for rule in walls.mounts if rule.source}
     origins = {mountinfo.origin(str(Path(path).resolve()), ours): path for path in sources}
     theirs = mountinfo.parse((process / "mountinfo").read_text())
-    return tuple(show(mount, origins) for mount in theirs)
+    counted = {rule.source for rule in walls.mounts if rule.source and rule.size}
+    return tuple(show(mount, origins, counted) for mount in theirs)
 
 
-def show(mount: Mounted, origins: Mapping[tuple[str, str], str]) -> Shown:
-    """Return what is worth comparing of one mount."""
+def show(
+    mount: Mounted, origins: Mapping[tuple[str, str], str], counted: Collection[str] = ()
+) -> Shown:
+    """Return what is worth comparing of one mount.
+
+    Of the sources in `counted` the whole filesystem shows, and is asked for its size: tmpfs
+    says in its options what others only say when asked.
+    """
+    source = origins.get((mount.device, mount.root))
+    asked = os.statvfs(source) if source and source in counted else None
     return Shown(
         point=mount.point,
         type=mount.type,
         flags=tuple(sorted(mount.flags)),
-        size=mount.size,
-        inodes=mount.inodes,
+        size=mount.size if asked is None else asked.f_blocks * asked.f_frsize,
+        inodes=mount.inodes if asked is None else asked.f_files,
         null=mount.root == "/null",
-        source=origins.get((mount.device, mount.root)),
+        source=source,
     )

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox_runtime.sandbox.plan import MASKED, PERIOD, READ_ONLY, SHM, nano_cpus, rlimits
+from sandbox_runtime.sandbox.plan import (
+    MASKED,
+    PERIOD,
+    READ_ONLY,
+    SHM,
+    WORKSPACE,
+    nano_cpus,
+    rlimits,
+)
 from sandbox_runtime.strict import Strict
 
 if TYPE_CHECKING:
@@ -101,7 +109,7 @@ def expected(plan: ContainerPlan) -> Walls:
         gid=plan.gid,
         groups=(plan.gid,),
         rlimits=rlimits(plan),
-        mounts=(*SYSTEM, scratch(plan), *binds(plan)),
+        mounts=(*SYSTEM, scratch(plan), *binds(plan), *files(plan)),
         memory=have.memory,
         memory_and_swap=have.memory,
         pids=have.pids,
@@ -110,7 +118,7 @@ def expected(plan: ContainerPlan) -> Walls:
 
 
 def scratch(plan: ContainerPlan) -> MountRule:
-    """Return `/tmp`, the only place that takes writes."""
+    """Return `/tmp`, the only place that takes writes beside the task's files."""
     return MountRule(
         point="/tmp",  # noqa: S108 - the container's own
         types=frozenset({"tmpfs"}),
@@ -126,4 +134,20 @@ def binds(plan: ContainerPlan) -> tuple[MountRule, ...]:
             point=mount.target, types=frozenset(), flags=frozenset({"ro"}), source=mount.source
         )
         for mount in plan.mounts
+    )
+
+
+def files(plan: ContainerPlan) -> tuple[MountRule, ...]:
+    """Return the task's files, where the tool works on them: that filesystem and no other."""
+    if (have := plan.files) is None:
+        return ()
+    return (
+        MountRule(
+            point=WORKSPACE,
+            types=frozenset({"ext4"}),
+            flags=SAFE | {"ro" if have.read_only else "rw"},
+            source=have.source,
+            size=have.size,
+            inodes=have.inodes,
+        ),
     )

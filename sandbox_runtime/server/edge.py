@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from google.rpc import status_pb2
 
     from sandbox_runtime.broker import Broker
+    from sandbox_runtime.housing import Housing
     from sandbox_runtime.ledger import Ledger
     from sandbox_runtime.server.attempts import Attempts
     from sandbox_runtime.server.auditing import Auditing
@@ -55,6 +56,7 @@ class Core:
 
     broker: Broker
     tending: Tending
+    housing: Housing
     watching: Watching
     ledger: Ledger
     attempts: Attempts

@@ -26,6 +26,7 @@ from sandbox_runtime.evidence import layout
 from sandbox_runtime.evidence.blobs import Bodies
 from sandbox_runtime.evidence.keys import Keys
 from sandbox_runtime.evidence.log import Log, LogSettings
+from sandbox_runtime.housing import Housing
 from sandbox_runtime.ledger import SYSTEM, Ledger
 from sandbox_runtime.manifests.loader import load_tree
 from sandbox_runtime.records import BrokerStarted, BrokerStopped
@@ -39,6 +40,7 @@ from sandbox_runtime.server.machine import beside
 from sandbox_runtime.server.rates import Buckets
 from sandbox_runtime.tending import Tending
 from sandbox_runtime.watching import Watching
+from sandbox_runtime.workspaces import Place, Workspaces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -80,12 +82,17 @@ async def joined(
         ledger = _ledger(root, log)
         ledger.restore(layout.reader(root).read())
         auditing = Auditing(root, lambda: log.durable, settings.audit)
-        async with start(settings, tree, broker_id) as machine, aclosing(auditing):
-            core = _core(settings, tree, ledger, machine, auditing)
+        async with (
+            _housing(settings, ledger) as housing,
+            start(settings, tree, broker_id) as machine,
+            aclosing(auditing),
+        ):
+            core = _core(settings, tree, ledger, housing, machine, auditing)
             await _take_over(core, tree, log, broker_id)
             with (
                 beside(core.attempts.keep_flushing(settings.strangers_every.total_seconds())),
                 beside(_keep_forgetting(ledger, settings)),
+                beside(housing.keep_tidy(settings.sweep_every.total_seconds())),
             ):
                 yield Joined(id=broker_id, core=core, log=log, tree=tree)
             await core.attempts.flush()
@@ -104,14 +111,36 @@ def _ledger(root: Path, log: Log) -> Ledger:
     return Ledger(KeptEvidence(log=log, bodies=bodies, keys=keys), _micros)
 
 
+@asynccontextmanager
+async def _housing(settings: Settings, ledger: Ledger) -> AsyncIterator[Housing]:
+    """Yield what keeps the files of tasks; nothing of it is mounted afterwards."""
+    of = settings.workspaces
+    place = Place(
+        folder=state.workspaces(Path(settings.state_dir)),
+        uids=range(of.first_uid, of.first_uid + of.count),
+        headroom=of.headroom,
+    )
+    housing = Housing(ledger, Workspaces(place, ledger.allotments()))
+    try:
+        yield housing
+    finally:
+        await housing.rest()
+
+
 def _core(
-    settings: Settings, tree: Catalogue, ledger: Ledger, machine: Machine, auditing: Auditing
+    settings: Settings,
+    tree: Catalogue,
+    ledger: Ledger,
+    housing: Housing,
+    machine: Machine,
+    auditing: Auditing,
 ) -> Core:
     runs = Runs(ledger=ledger, validators=machine.validators, monotonic=time.monotonic)
     deciding = Deciding(
         ledger=ledger,
         validators=machine.validators,
         sandbox=machine.sandbox,
+        housing=housing,
         monotonic=time.monotonic,
     )
     answering = Answering(ledger=ledger, validators=machine.validators, monotonic=time.monotonic)
@@ -121,6 +150,7 @@ def _core(
         deciding=deciding,
         runs=runs,
         answering=answering,
+        housing=housing,
         new_id=lambda: f"t-{secrets.token_hex(8)}",
         new_secret=lambda: secrets.token_urlsafe(32),
         admission=Admission(limits=settings.calls.limits(), clock=time.monotonic),
@@ -129,6 +159,7 @@ def _core(
     return Core(
         broker=broker,
         tending=Tending(ledger),
+        housing=housing,
         watching=Watching(machine.validators, most=settings.calls.watchers),
         ledger=ledger,
         attempts=Attempts(ledger),
@@ -150,6 +181,7 @@ async def _take_over(core: Core, tree: Catalogue, log: Log, broker_id: str) -> N
     await core.ledger.note(started)
     await core.broker.settle()
     await core.ledger.load(tree)
+    await core.housing.tidy()
 
 
 async def _keep_forgetting(ledger: Ledger, settings: Settings) -> None:

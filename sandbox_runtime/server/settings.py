@@ -183,6 +183,17 @@ class Audit(Strict):
     """Tails at a time."""
 
 
+class Workspaces(Strict):
+    """The filesystems of tasks that work on files."""
+
+    first_uid: Annotated[int, Field(ge=1, lt=2**31)] = 70_000
+    """Each belongs to a user of its own; their ids start here, and no account may have them."""
+    count: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """How many there may be at a time."""
+    headroom: Annotated[Size, sizes("1Mi", "1024Gi")] = 256 << 20
+    """With less than this free beside it, none is made."""
+
+
 class Evidence(Strict):
     """Room for the log on its disk."""
 
@@ -209,6 +220,7 @@ class Settings(Strict):
     validators: Workers = Workers()
     rates: Rates = Rates()
     calls: Calls = Calls()
+    workspaces: Workspaces = Workspaces()
     evidence: Evidence = Evidence()
     audit: Audit = Audit()
     patience: Annotated[Duration, durations("10ms", "1h")] = timedelta(seconds=15)
@@ -225,6 +237,16 @@ class Settings(Strict):
         uids = [peer.uid for peer in self.peers]
         if len(set(uids)) != len(uids):
             raise ValueError("a uid stands in `peers` twice")
+        return self
+
+    @model_validator(mode="after")
+    def _users_apart(self) -> Self:
+        files, workers = self.workspaces, self.validators
+        if (
+            workers.first_uid < files.first_uid + files.count
+            and files.first_uid < workers.first_uid + workers.count
+        ):
+            raise ValueError("`workspaces` and `validators` share user ids")
         return self
 
     @property

@@ -4,6 +4,7 @@ Law: everything lies under `state_dir`, which nobody else can enter.
 
     id          this broker's name, on its containers and in its log
     log/ keys/  evidence
+    workspaces/ the files of tasks that live, mounted while it runs
     doors/      private sockets, while it runs
     dev-token   the bearer token of `--dev`, while it runs
 """
@@ -49,6 +50,11 @@ def broker_id(state: Path) -> str:
     if _ID.fullmatch(name) is None:
         raise EvidenceUnavailable(f"`{path}` holds no broker's name")
     return name
+
+
+def workspaces(state: Path) -> Path:
+    """Return where the files of tasks lie."""
+    return state.resolve() / "workspaces"
 
 
 def doors(state: Path) -> Path:

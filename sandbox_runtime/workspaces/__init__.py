@@ -5,6 +5,6 @@ and mounts one, `workspace` is one that stands, `workspaces` knows those of a br
 """
 
 from sandbox_runtime.workspaces.workspace import Workspace
-from sandbox_runtime.workspaces.workspaces import Workspaces
+from sandbox_runtime.workspaces.workspaces import Place, Workspaces
 
-__all__ = ["Workspace", "Workspaces"]
+__all__ = ["Place", "Workspace", "Workspaces"]

@@ -71,11 +71,21 @@ class Filesystem:
         """Where it is mounted."""
         return self.home / "root"
 
+    @property
+    def view(self) -> Path:
+        """Where the same shows read-only.
+
+        A mount of its own: an engine that binds `root` read-only drops its other options
+        (runc 1.1 mounts it again with `ro` alone).
+        """
+        return self.home / "view"
+
     def make(self, asked: Asked) -> Allotment:
         """Make it and mount it, empty; return what it has become. Raises `SandboxUnavailable`."""
         try:
             self.home.mkdir(mode=0o700, parents=True)
             self.root.mkdir(mode=0o700)
+            self.view.mkdir(mode=0o700)
             self._allocate(blocks_for(asked) * BLOCK, asked.headroom)
             self._format(asked)
             self._mount()
@@ -90,28 +100,30 @@ class Filesystem:
         Raises `SandboxUnavailable`.
         """
         try:
-            if self.mounted() is None:
+            if not self._mounted():
                 self._mend()
                 self._mount()
             self._compare(allotment)
         except OSError as error:
             raise SandboxUnavailable(f"no workspace at `{self.home}`: {error}") from error
 
+    def rest(self) -> None:
+        """Unmount it; its files stay in the image. Raises OSError where it is in use."""
+        for mount in reversed(self._mounted()):
+            _run("umount", "--no-canonicalize", mount.point)
+
     def remove(self) -> None:
         """Unmount it and give its room back. Raises OSError where something is left of it."""
-        while self.mounted() is not None:
-            _run("umount", "--no-canonicalize", str(self.root))
+        self.rest()
         self.image.unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            self.root.rmdir()
-        with suppress(FileNotFoundError):
-            self.home.rmdir()
+        for folder in (self.root, self.view, self.home):
+            with suppress(FileNotFoundError):
+                folder.rmdir()
 
-    def mounted(self) -> Mounted | None:
-        """Return what the kernel shows mounted at its root."""
+    def _mounted(self) -> list[Mounted]:
+        """Return what the kernel shows mounted here, the earliest first."""
         table = mountinfo.parse(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
-        here = [mount for mount in table if mount.point == str(self.root)]
-        return here[-1] if here else None
+        return [mount for mount in table if mount.point in (str(self.root), str(self.view))]
 
     def _allocate(self, size: int, headroom: int) -> None:
         """Take the disk's room now: a file with holes would find the disk full later."""
@@ -136,6 +148,8 @@ class Filesystem:
     def _mount(self) -> None:
         options = ",".join(("loop", *sorted(OPTIONS), "noatime", "errors=remount-ro"))
         _run("mount", "-n", "-t", TYPE, "-o", options, str(self.image), str(self.root))
+        options = ",".join(("bind", "ro", *sorted(OPTIONS)))
+        _run("mount", "-n", "-o", options, str(self.root), str(self.view))
 
     def _mend(self) -> None:
         """Make it whole after the machine went down with it."""
@@ -157,17 +171,24 @@ class Filesystem:
         return allotment
 
     def _compare(self, allotment: Allotment) -> None:
-        mount, shown, owner = self.mounted(), os.statvfs(self.root), self.root.stat()
-        if mount is None or mount.type != TYPE or mount.root != "/":
-            raise OSError(f"the kernel shows {mount} mounted")
-        if not {*OPTIONS, "rw"} <= mount.flags or "rw" not in mount.options:
-            raise OSError(f"the kernel shows it mounted with {sorted(mount.flags)}")
-        if _backing(mount.device) != str(self.image):
-            raise OSError(f"the kernel shows {_backing(mount.device)} behind it")
+        shown, owner = os.statvfs(self.root), self.root.stat()
+        points = [(mount.point, "ro" in mount.flags) for mount in self._mounted()]
+        if points != [(str(self.root), False), (str(self.view), True)]:
+            raise OSError(f"the kernel shows mounted: {points}")
+        for mount in self._mounted():
+            self._compare_mount(mount)
         if (shown.f_blocks * shown.f_frsize, shown.f_files) != (allotment.size, allotment.inodes):
             raise OSError(f"the kernel shows {shown}, and it was made with {allotment}")
         if (owner.st_uid, owner.st_gid, owner.st_mode & 0o7777) != (*(allotment.uid,) * 2, 0o700):
             raise OSError("its root is not the task's alone")
+
+    def _compare_mount(self, mount: Mounted) -> None:
+        if (mount.type, mount.root) != (TYPE, "/") or "rw" not in mount.options:
+            raise OSError(f"the kernel shows {mount}")
+        if not mount.flags >= OPTIONS:
+            raise OSError(f"the kernel shows it mounted with {sorted(mount.flags)}")
+        if _backing(mount.device) != str(self.image):
+            raise OSError(f"the kernel shows {_backing(mount.device)} behind it")
 
 
 def blocks_for(asked: Asked) -> int:

@@ -26,9 +26,9 @@ class WorkspaceGone(SandboxUnavailable):
 class Workspace:
     """A mounted filesystem of one task. Made by `Workspaces`."""
 
-    def __init__(self, task: str, root: Path, allotment: Allotment) -> None:
-        """`root` is where the host finds the files; nobody but root gets there."""
-        self.task, self.root, self.allotment = task, root, allotment
+    def __init__(self, task: str, *, root: Path, view: Path, allotment: Allotment) -> None:
+        """`root` is where the host finds the files, `view` where the same show read-only."""
+        self.task, self.root, self.view, self.allotment = task, root, view, allotment
         self.standing = asyncio.Lock()
         """For `Workspaces`, while it mounts or unmounts."""
         self._turn = asyncio.Lock()

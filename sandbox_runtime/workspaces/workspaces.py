@@ -111,6 +111,12 @@ class Workspaces:
             del self._known[task]
         return True
 
+    async def rest(self) -> None:
+        """Unmount what is not in use; `of` mounts it again."""
+        for task, workspace in self._known.items():
+            async with workspace.standing:
+                await asyncio.to_thread(self._rested, task)
+
     async def sweep(self) -> Swept:
         """Remove what lies here and belongs to no task that lives."""
         names = await asyncio.to_thread(self._names)
@@ -136,6 +142,12 @@ class Workspaces:
             return False
         return True
 
+    def _rested(self, task: str) -> None:
+        try:
+            self._filesystem(task).rest()
+        except OSError as error:
+            _log.warning("workspace_left_mounted", task=task, cause=str(error))
+
     def _names(self) -> list[str]:
         folder = self._place.folder
         return sorted(home.name for home in folder.iterdir()) if folder.exists() else []
@@ -152,4 +164,5 @@ class Workspaces:
         return Filesystem(self._place.folder / task)
 
     def _workspace(self, task: str, allotment: Allotment) -> Workspace:
-        return Workspace(task, self._filesystem(task).root, allotment)
+        there = self._filesystem(task)
+        return Workspace(task, root=there.root, view=there.view, allotment=allotment)

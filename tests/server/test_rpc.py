@@ -466,6 +466,7 @@ async def test_a_call_that_is_decided_while_it_is_asked_for_is_not_told_of(tmp_p
         core = Core(
             broker=stage.broker,
             tending=Tending(stage.ledger),
+            housing=stage.housing,
             watching=Watching(InProcess()),
             ledger=stage.ledger,
             attempts=attempts,

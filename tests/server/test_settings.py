@@ -37,6 +37,7 @@ calls:
   queued_per_task: 7
   detached: 2
   watchers: 3
+workspaces: {first_uid: 80000, count: 20, headroom: 1Gi}
 evidence: {reserve: 1Mi, headroom: 2Mi}
 audit: {readers: 1, tails: 2}
 patience: 5s
@@ -109,6 +110,10 @@ def test_left_out_nobody_but_the_broker_s_own_user_may_connect() -> None:
         ("manifests: /m\nmanifests: /n\n", "broker.yaml:2:1: key `manifests` stands here twice"),
         ("manifests: &a /m\nstate_dir: *a\n", "broker.yaml:1:12: anchor `&a`"),
         ("manifests: /m\nlisten: {dev: {port: 70000}}\n", "broker.yaml:2:22: expected at most"),
+        (
+            "manifests: /m\nvalidators: {count: 4, first_uid: 69997}\n",
+            "broker.yaml:1:1: `workspaces` and `validators` share user ids",
+        ),
         ("manifests: /m\nlisten: {group: no-such-group}\n", "there is no group `no-such-group`"),
         ('manifests: /m\npeers: [{uid: -1, subject: "uid:1"}]\n', "expected at least `0`"),
         ("manifests: /m\npeers: [{uid: 1, subject: root}]\n", "expected a subject like"),

@@ -19,12 +19,15 @@ from sandbox_runtime.evidence import layout
 from sandbox_runtime.evidence.blobs import Bodies
 from sandbox_runtime.evidence.keys import Keys
 from sandbox_runtime.evidence.log import Log
+from sandbox_runtime.housing import Housing
 from sandbox_runtime.ledger import SYSTEM, Ledger, Live
 from sandbox_runtime.manifests.loader import load_texts
+from sandbox_runtime.records import parse
 from sandbox_runtime.running import Runs
 from sandbox_runtime.server.evidence import KeptEvidence
 from sandbox_runtime.turns import Limits
 from sandbox_runtime.validators.examine import examine
+from sandbox_runtime.workspaces import Place, Workspaces
 from tests.support.manifests import NOW, SOURCES
 
 if TYPE_CHECKING:
@@ -34,7 +37,10 @@ if TYPE_CHECKING:
     from sandbox_runtime.call import Candidate, Check, Permitted, Utterance, Verdict
     from sandbox_runtime.deciding import Validators
     from sandbox_runtime.errors import EvidenceUnavailable
+    from sandbox_runtime.manifests.catalogue import Catalogue
+    from sandbox_runtime.records import Record
     from sandbox_runtime.strict import Json
+    from sandbox_runtime.workspaces import Workspace
 
 PLENTY = Limits(
     running=1000,
@@ -70,19 +76,37 @@ class ScriptedContainer:
     killed: bool = False
     say: Callable[[Utterance], None] = lambda _: None
     """Tells what the tool says while it runs."""
+    workspace: Workspace | None = None
+    closing: asyncio.Event | None = None
+    """Until when the engine takes to remove it; None: no time."""
+    most_ms: int | None = None
 
-    async def answer(self, hear: Callable[[Utterance], None]) -> Answered:
+    async def _close(self) -> None:
+        if self.closing is not None:
+            await self.closing.wait()
+        workspace, self.workspace = self.workspace, None
+        if workspace is not None and self.started:
+            workspace.leave()
+
+    async def take_turn(self) -> None:
+        if self.workspace is not None:
+            await self.workspace.enter()
+
+    async def answer(self, hear: Callable[[Utterance], None], *, most_ms: int) -> Answered:
+        self.most_ms = most_ms
         self.started, self.say = True, hear
         try:
             await self.let_go.wait()
         except asyncio.CancelledError:
             self.killed = True
+            await self._close()
             raise
         if isinstance(self.answered, Fault):
             raise self.answered
         return self.answered
 
     async def closed(self) -> Closed:
+        await self._close()
         return Closed(container="c0ffee", exit_code=0)
 
 
@@ -97,13 +121,18 @@ class Scripted:
     allowed: list[int] = field(default_factory=list)
     """Milliseconds that each container was given."""
     unplannable: Fault | None = None
+    closing: asyncio.Event | None = None
+    """Until when the engine takes to remove a container."""
 
-    def plan(self, permitted: Permitted, *, wall_ms: int) -> ScriptedContainer:
+    def plan(
+        self, permitted: Permitted, *, wall_ms: int, workspace: Workspace | None
+    ) -> ScriptedContainer:
         if self.unplannable is not None:
             raise self.unplannable
         greeting = b'{"result": {"greeting": "hello"}}'
         answered = self.answers.pop(0) if self.answers else ok(greeting)
         container = ScriptedContainer(answered, asyncio.Event(), min(wall_ms, 1000))
+        container.workspace, container.closing = workspace, self.closing
         if not self.held:
             container.let_go.set()
         self.planned.append(container)
@@ -144,8 +173,13 @@ class Stage:
     ledger: Ledger
     sandbox: Scripted
     runs: Runs
+    housing: Housing
     log: Log
     clock: Clock
+    tree: Catalogue
+
+    def records(self) -> list[Record]:
+        return [parse(leaf) for _, leaf in layout.reader(self.state).read()]
 
     async def open_task(self, **variables: Json) -> Live:
         opened = await self.broker.open_task(
@@ -180,8 +214,14 @@ async def on_stage(
     await ledger.load(tree)
     sandbox, validators = sandbox or Scripted(), validators or InProcess()
     runs = Runs(ledger=ledger, validators=validators, monotonic=time.monotonic)
+    place = Place(folder=state / "workspaces", uids=range(70_000, 70_100), headroom=1 << 20)
+    housing = Housing(ledger, Workspaces(place, ledger.allotments()))
     deciding = Deciding(
-        ledger=ledger, validators=validators, sandbox=sandbox, monotonic=time.monotonic
+        ledger=ledger,
+        validators=validators,
+        sandbox=sandbox,
+        housing=housing,
+        monotonic=time.monotonic,
     )
     ids = (f"t-{n}" for n in itertools.count(len(ledger.tasks()) + 1))
     answering = Answering(ledger=ledger, validators=validators, monotonic=time.monotonic)
@@ -191,6 +231,7 @@ async def on_stage(
         deciding=deciding,
         runs=runs,
         answering=answering,
+        housing=housing,
         new_id=lambda: next(ids),
         new_secret=lambda: "secret",
         admission=Admission(limits=limits or PLENTY, clock=time.monotonic),
@@ -202,8 +243,10 @@ async def on_stage(
             ledger=ledger,
             sandbox=sandbox,
             runs=runs,
+            housing=housing,
             log=log,
             clock=clock,
+            tree=tree,
         )
         await runs.closed()
     finally:

@@ -7,19 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_runtime import mountinfo
-from sandbox_runtime.workspaces import Workspaces
-from sandbox_runtime.workspaces.workspaces import Place
-
-
-def traces(folder: Path) -> list[str]:
-    """What the kernel has mounted below `folder`, or behind a loop device."""
-    table = mountinfo.parse(Path("/proc/self/mountinfo").read_text())
-    mounted = [mount.point for mount in table if mount.point.startswith(str(folder))]
-    backing = [
-        path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file")
-    ]
-    return mounted + [file for file in backing if file.startswith(str(folder))]
+from sandbox_runtime.workspaces import Place, Workspaces
+from tests.support.traces import traces
 
 
 @pytest.fixture

@@ -1,0 +1,114 @@
+"""Where do a task's files live, and until when?
+
+Law: a task whose manifest asks for a workspace has it before it is open, or is not opened. Its
+files are gone once it has ended, and the log says so; what could not be removed then is tried
+again until it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sandbox_runtime.errors import Fault, SandboxUnavailable
+from sandbox_runtime.records import WorkspaceRemoved
+
+if TYPE_CHECKING:
+    from sandbox_runtime.ledger import Ledger, Live
+    from sandbox_runtime.manifests.catalogue import LoadedTask
+    from sandbox_runtime.records import Allotment
+    from sandbox_runtime.workspaces import Workspace, Workspaces
+
+_log = structlog.get_logger("sandbox_broker.housing")
+
+_PATIENCE = 10.0
+"""Seconds that the end of a task waits for its files to be gone, and the end of the broker."""
+
+
+class Housing:
+    """The workspaces of the tasks."""
+
+    def __init__(self, ledger: Ledger, workspaces: Workspaces) -> None:
+        self._ledger = ledger
+        self._workspaces = workspaces
+        self._ending: dict[str, asyncio.Task[None]] = {}
+
+    async def make(self, task: str, manifest: LoadedTask) -> Allotment | None:
+        """Make what the manifest asks for, for a task that is about to be opened.
+
+        Raises `SandboxUnavailable`.
+        """
+        wanted = manifest.manifest.spec.workspace
+        if wanted is None:
+            return None
+        return (await self._workspaces.make(task, wanted)).allotment
+
+    async def forget(self, task: str) -> None:
+        """Remove what was made for a task that was not opened after all."""
+        try:
+            await self._workspaces.end(task)
+        except SandboxUnavailable as fault:  # the next start sweeps it
+            _log.error("workspace_not_forgotten", task=task, cause=str(fault))
+
+    async def of(self, live: Live) -> Workspace | None:
+        """Return the task's workspace, mounted; None where its manifest asks for none.
+
+        Raises `SandboxUnavailable`.
+        """
+        if live.task.state.workspace is None:
+            return None
+        return await self._workspaces.of(live.task.state.id)
+
+    async def end(self, live: Live) -> None:
+        """Remove the files of a task that has ended; return when they are gone, or soon.
+
+        A call that cannot be removed keeps them, and whoever waits is not kept for that.
+        """
+        if live.task.state.workspace is None:
+            return
+        ending = self._begin_ending(live)
+        await asyncio.wait({ending}, timeout=_PATIENCE)
+
+    async def tidy(self) -> None:
+        """Remove the files of all tasks that have ended, and what belongs to no task."""
+        now = self._ledger.now()
+        for live in self._ledger.tasks():
+            state = live.task.state
+            if state.workspace is not None and (state.closed or state.expires_at <= now):
+                await self.end(live)
+        swept = await self._workspaces.sweep()
+        if swept.removed or swept.stuck:
+            _log.warning("stray_workspaces", removed=len(swept.removed), stuck=swept.stuck)
+
+    async def keep_tidy(self, interval: float) -> None:
+        """Tidy up every `interval` seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await self.tidy()
+            except Fault as fault:
+                _log.error("not_tidied", cause=str(fault))
+
+    async def rest(self) -> None:
+        """Unmount everything, and leave what tasks that live have where it is."""
+        if self._ending:
+            await asyncio.wait(self._ending.values(), timeout=_PATIENCE)
+        await self._workspaces.rest()
+
+    def _begin_ending(self, live: Live) -> asyncio.Task[None]:
+        task = live.task.state.id
+        if task not in self._ending:
+            ending = self._ending[task] = asyncio.create_task(self._end(live))
+            ending.add_done_callback(lambda _: self._ending.pop(task))
+        return self._ending[task]
+
+    async def _end(self, live: Live) -> None:
+        task = live.task.state.id
+        try:
+            await self._workspaces.end(task)
+            gone = WorkspaceRemoved(at=self._ledger.now(), task=task)
+            await self._ledger.append(live, [gone]).wait()
+        except Fault as fault:
+            _log.error("workspace_not_ended", task=task, cause=str(fault))
