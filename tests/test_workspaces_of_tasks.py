@@ -81,14 +81,14 @@ async def test_calls_that_work_on_files_run_one_by_one_and_others_meanwhile(stag
     first = _call(stage, live, "c-1")
     await until(lambda: _started(stage) == [True])
     second, other = _call(stage, live, "c-2"), _call(stage, live, "c-3", tool="greet")
-    await until(lambda: _started(stage) == [True, False, True])
-    stage.sandbox.planned[2].let_go.set()
+    await until(lambda: _started(stage) == [True, True])
+    stage.sandbox.planned[1].let_go.set()
     await other
-    assert _started(stage) == [True, False, True]
+    assert _started(stage) == [True, True]
     stage.sandbox.planned[0].let_go.set()
     await first
-    await until(lambda: _started(stage)[1])
-    stage.sandbox.planned[1].let_go.set()
+    await until(lambda: _started(stage) == [True, True, True])
+    stage.sandbox.planned[2].let_go.set()
     assert (await second).checked.outcome is Outcome.OK
 
 
@@ -100,33 +100,44 @@ async def test_the_next_one_waits_until_the_engine_has_closed_the_one_before(sta
     second = _call(stage, live, "c-2")
     stage.sandbox.planned[0].let_go.set()
     await first
-    await until(lambda: len(stage.sandbox.planned) == 2)
     await asyncio.sleep(0.05)
-    assert _started(stage) == [True, False]
+    assert _started(stage) == [True]
     stage.sandbox.closing.set()
     await until(lambda: _started(stage) == [True, True])
     stage.sandbox.planned[1].let_go.set()
     await second
 
 
-async def test_a_call_that_is_cancelled_while_it_waits_ends_as_cancelled_and_pays_no_time(
+async def test_a_call_that_is_cancelled_while_the_host_has_the_files_pays_no_time(
     stage: Stage,
 ) -> None:
     live = await stage.open_task()
-    first = _call(stage, live, "c-1")
+    workspace = await _of(stage, live)
+    async with workspace.turn():
+        call = _call(stage, live, "c-1")
+        await until(lambda: len(live.running) == 1)
+        await asyncio.sleep(0.02)
+        await stage.broker.cancel_call(live, "c-1")
+        end = await call
+        assert (end.checked.outcome, end.wall_ms) == (Outcome.CANCELLED, 0.0)
+        assert _started(stage) == [False]
+    async with workspace.turn():
+        pass
+
+
+async def test_a_call_has_no_more_time_than_its_task_when_its_turn_comes(stage: Stage) -> None:
+    live = await stage.open_task()
+    workspace = await _of(stage, live)
+    async with workspace.turn():
+        call = _call(stage, live, "c-1")
+        await until(lambda: len(live.running) == 1)
+        stage.clock.at = live.task.state.expires_at - MINUTE
     await until(lambda: _started(stage) == [True])
-    second = _call(stage, live, "c-2")
-    await until(lambda: len(live.running) == 2)
-    await asyncio.sleep(0.02)
-    await stage.broker.cancel_call(live, "c-2")
-    end = await second
-    assert (end.checked.outcome, end.wall_ms) == (Outcome.CANCELLED, 0.0)
-    assert not stage.sandbox.planned[1].started
-    third = _call(stage, live, "c-3")
     stage.sandbox.planned[0].let_go.set()
-    await until(lambda: _started(stage) == [True, False, True])
-    stage.sandbox.planned[2].let_go.set()
-    assert (await first).checked.outcome is (await third).checked.outcome is Outcome.OK
+    await call
+    most_ms = stage.sandbox.planned[0].most_ms
+    assert most_ms is not None
+    assert 59_000 < most_ms <= 60_000
 
 
 async def test_a_task_that_ends_while_a_call_waits_does_not_run_it(stage: Stage) -> None:
@@ -134,11 +145,13 @@ async def test_a_task_that_ends_while_a_call_waits_does_not_run_it(stage: Stage)
     first = _call(stage, live, "c-1")
     await until(lambda: _started(stage) == [True])
     second = _call(stage, live, "c-2")
-    await until(lambda: len(live.running) == 2)
+    await asyncio.sleep(0.02)
     await stage.broker.close_task(live, "agent:tests")
-    ends = await asyncio.gather(first, second)
-    assert [end.checked.outcome for end in ends] == [Outcome.CANCELLED] * 2
-    assert _started(stage) == [True, False]
+    assert (await first).checked.outcome is Outcome.CANCELLED
+    with pytest.raises(Refusal) as refused:
+        await second
+    assert refused.value.why is Reason.TASK_CLOSED
+    assert _started(stage) == [True]
 
 
 async def test_the_host_waits_for_its_turn_as_a_call_does(stage: Stage) -> None:

@@ -87,7 +87,9 @@ async def joined(
             start(settings, tree, broker_id) as machine,
             aclosing(auditing),
         ):
-            core = _core(settings, tree, ledger, housing, machine, auditing)
+            core = _core(
+                settings, tree, ledger, housing=housing, machine=machine, auditing=auditing
+            )
             await _take_over(core, tree, log, broker_id)
             with (
                 beside(core.attempts.keep_flushing(settings.strangers_every.total_seconds())),
@@ -131,6 +133,7 @@ def _core(
     settings: Settings,
     tree: Catalogue,
     ledger: Ledger,
+    *,
     housing: Housing,
     machine: Machine,
     auditing: Auditing,
