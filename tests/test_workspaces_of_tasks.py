@@ -117,7 +117,7 @@ async def test_a_call_that_is_cancelled_while_the_host_has_the_files_pays_no_tim
         call = _call(stage, live, "c-1")
         await until(lambda: len(live.running) == 1)
         await asyncio.sleep(0.02)
-        await stage.broker.cancel_call(live, "c-1")
+        await stage.broker.cancel_call(live, "c-1", "agent:tests")
         end = await call
         assert (end.checked.outcome, end.wall_ms) == (Outcome.CANCELLED, 0.0)
         assert _started(stage) == [False]
