@@ -2,7 +2,8 @@
 
 A page's `console` blocks are run in order, against one broker that serves the shipped manifests and
 that an agent has used: what a page needs beside that, it makes with its own commands. Its `python`
-blocks are run after them; `json`, `yaml` and `text` blocks are shown only.
+blocks are run after them, each with the names of those before it; `json`, `yaml` and `text` blocks
+are shown only.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def test_what_a_page_says_to_type_works_as_written(page: Path, place: tuple[Path
         )
         assert ended.returncode == command.exits, f"{command.line}\n{ended.stdout}{ended.stderr}"
         assert "Traceback" not in ended.stderr, command.line
+    names: dict[str, object] = {}
     for shown in blocks(page, "python"):
         # The page's own words.
         code = shown.replace(SOCKET, f"unix:{here / 'broker.sock'}").replace(TASK, task)
-        exec(code, {})  # noqa: S102
+        exec(code, names)  # noqa: S102
