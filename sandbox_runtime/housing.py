@@ -8,6 +8,7 @@ again until it can.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,10 +17,14 @@ from sandbox_runtime.errors import Fault, SandboxUnavailable
 from sandbox_runtime.records import WorkspaceRemoved
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from sandbox_runtime.ledger import Ledger, Live
     from sandbox_runtime.manifests.catalogue import LoadedTask
     from sandbox_runtime.records import Allotment
     from sandbox_runtime.workspaces import Workspace, Workspaces
+
+    Last = Callable[[Live, Workspace], Awaitable[None]]
 
 _log = structlog.get_logger("sandbox_broker.housing")
 
@@ -34,6 +39,11 @@ class Housing:
         self._ledger = ledger
         self._workspaces = workspaces
         self._ending: dict[str, asyncio.Task[None]] = {}
+        self._last: Last | None = None
+
+    def before_end(self, last: Last) -> None:
+        """Let `last` look at each task's files before they go; where it fails they stay."""
+        self._last = last
 
     async def make(self, task: str, manifest: LoadedTask) -> Allotment | None:
         """Make what the manifest asks for, for a task that is about to be opened.
@@ -107,7 +117,10 @@ class Housing:
     async def _end(self, live: Live) -> None:
         task = live.task.state.id
         try:
-            await self._workspaces.end(task)
+            if self._last is None:
+                await self._workspaces.end(task)
+            else:
+                await self._workspaces.end(task, partial(self._last, live))
             gone = WorkspaceRemoved(at=self._ledger.now(), task=task)
             await self._ledger.append(live, [gone]).wait()
         except Fault as fault:

@@ -154,7 +154,8 @@ class Live:
         """Whether it ended longer than that ago, its files with it, and nothing of it runs."""
         workspace, state = self.task.manifest.manifest.spec.workspace, self.task.state
         kept = max(remembered, workspace.retain) if workspace is not None else remembered
-        busy = self.running or state.running or state.workspace is not None
+        stays = state.kept or state.workspace is not None
+        busy = self.running or state.running or stays
         return not busy and now >= state.ends_at + kept // _MICROSECOND
 
 

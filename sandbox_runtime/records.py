@@ -100,6 +100,66 @@ class TaskOpened(_Record):
     """None: its manifest asks for none."""
 
 
+class FilePut(_Record):
+    """A file came into a task's workspace. The body holds its path and digest."""
+
+    kind: Literal["file.put"] = "file.put"
+    task: str
+    subject: str
+    size: int
+    body: Body
+
+
+class FileGot(_Record):
+    """A file left, checked, for its destination. The body holds its path and digest."""
+
+    kind: Literal["file.got"] = "file.got"
+    task: str
+    subject: str
+    size: int
+    """Of what left."""
+    media_type: str
+    kept: str | None = None
+    """Id of the kept file that it was; None: it lay in the workspace."""
+    body: Body
+
+
+class FileHeldBack(_Record):
+    """A file may not leave. The body holds its path and digest, and what was wrong."""
+
+    kind: Literal["file.refused"] = "file.refused"
+    task: str
+    subject: str | None
+    """None: it should have been kept."""
+    code: str
+    size: int
+    body: Body
+
+
+class FileKept(_Record):
+    """A file outlives its task, checked. The body holds its path and digest."""
+
+    kind: Literal["file.kept"] = "file.kept"
+    task: str
+    file: str
+    """Its id."""
+    size: int
+    media_type: str
+    until: Micros
+    body: Body
+
+
+class FileDeleted(_Record):
+    """The time of a kept file is over."""
+
+    kind: Literal["file.deleted"] = "file.deleted"
+    task: str
+    file: str
+
+
+FileRecord = FilePut | FileGot | FileHeldBack | FileKept | FileDeleted
+
+
 class WorkspaceRemoved(_Record):
     """The files of a task that has ended are gone, and the disk has their room back."""
 
@@ -306,6 +366,11 @@ Record = Annotated[
     | TaskOpened
     | TaskClosed
     | WorkspaceRemoved
+    | FilePut
+    | FileGot
+    | FileHeldBack
+    | FileKept
+    | FileDeleted
     | TaskExtended
     | TaskInput
     | ModelCalled
@@ -319,7 +384,15 @@ Record = Annotated[
     Field(discriminator="kind"),
 ]
 
-ENDINGS = (BrokerStopped, TaskClosed, WorkspaceRemoved, CallOutcome, CallClosed)
+ENDINGS = (
+    BrokerStopped,
+    TaskClosed,
+    WorkspaceRemoved,
+    FileKept,
+    FileDeleted,
+    CallOutcome,
+    CallClosed,
+)
 """Records that end something begun."""
 
 _RECORD: TypeAdapter[Record] = TypeAdapter(Record)

@@ -15,6 +15,11 @@ from sandbox_runtime.records import (
     CallDecided,
     CallIntent,
     CallOutcome,
+    FileDeleted,
+    FileGot,
+    FileHeldBack,
+    FileKept,
+    FilePut,
     ModelCalled,
     OutputChecked,
     RefusalsSpent,
@@ -105,6 +110,10 @@ class TaskState:
     """What its opener added to the prompt."""
     model_calls: int = 0
     """Requests to models that were claimed."""
+    transfers: int = 0
+    """Files that were to come into its workspace or leave it."""
+    kept: Mapping[str, FileKept] = field(default_factory=dict)
+    """Files that outlive the task, by id, until their time is over."""
     outputs: Mapping[str, OutputEntry] = field(default_factory=dict)
     """Final answers by their ids."""
     outputs_checked: Mapping[str, int] = field(default_factory=dict)
@@ -195,8 +204,22 @@ def evolve(state: TaskState, record: Record, sequence: int) -> TaskState:
             return _ended(state, record, sequence)
         case RefusalsSpent() | WorkspaceRemoved():
             return _lost(state, record)
+        case FilePut() | FileGot() | FileHeldBack() | FileKept() | FileDeleted():
+            return _carried(state, record)
         case OutputChecked() | TaskClosed() | TaskExtended() | TaskInput() | ModelCalled():
             return _tended(state, record, sequence)
+        case _:
+            return state
+
+
+def _carried(state: TaskState, record: Record) -> TaskState:
+    match record:
+        case FilePut() | FileGot() | FileHeldBack():
+            return replace(state, transfers=state.transfers + 1)
+        case FileKept():
+            return replace(state, kept={**state.kept, record.file: record})
+        case FileDeleted():
+            return replace(state, kept={i: k for i, k in state.kept.items() if i != record.file})
         case _:
             return state
 

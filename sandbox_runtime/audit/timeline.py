@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING
 from sandbox_runtime.audit.gathering import Standing
 from sandbox_runtime.manifests.units import print_duration, print_size
 from sandbox_runtime.records import (
+    FileDeleted,
+    FileGot,
+    FileHeldBack,
+    FileKept,
+    FilePut,
+    FileRecord,
     ModelCalled,
     OutputChecked,
     TaskExtended,
@@ -120,7 +126,11 @@ _TELLING = MappingProxyType(
 
 
 def _noted(task: TaskRecords, one: Stored) -> Event:
-    return Event(at=one.record.at, sequence=one.sequence, what=_note(task, one.record))
+    return Event(at=one.record.at, sequence=one.sequence, what=_said(task, one.record))
+
+
+def _said(task: TaskRecords, record: Record) -> str:
+    return _file(record) if isinstance(record, FileRecord) else _note(task, record)
 
 
 def _note(task: TaskRecords, record: Record) -> str:
@@ -151,6 +161,22 @@ def _output(record: OutputChecked) -> str:
         return f"{name}: refused {record.reason}{f' {record.code}' if record.code else ''}"
     rewritten = f", {record.changes} changes" if record.changes else ""
     return f"{name}: accepted, {record.canonical_bytes} bytes{rewritten}"
+
+
+def _file(record: FileRecord) -> str:
+    match record:
+        case FilePut():
+            return f"a file of {record.size} bytes put by {record.subject}"
+        case FileGot():
+            whence = "a kept" if record.kept is not None else "a"
+            file = f"{whence} file, {record.media_type} of {record.size} bytes"
+            return f"{file}, got by {record.subject}"
+        case FileHeldBack():
+            return f"a file held back: {record.code}"
+        case FileKept():
+            return f"file {record.file} kept, {record.media_type} of {record.size} bytes"
+        case FileDeleted():
+            return f"kept file {record.file} deleted: its time was over"
 
 
 def _ended(task: TaskRecords, now: Micros) -> list[Event]:

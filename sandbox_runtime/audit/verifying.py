@@ -8,7 +8,7 @@ It trusts no index and no memory of the broker.
     3. every record is one that this version knows;
     4. every task and call goes through its stages in order: opened before decided, intent
        with its decision, one outcome and only after an intent, nothing after closing but
-       the ends of calls in flight.
+       the ends of calls in flight and the files that outlive it.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class _Story:
         self._open: set[str] = set()
         self._known: set[str] = set()
         self._housed: set[str] = set()
+        self._kept: set[tuple[str, str]] = set()
         self._decided: dict[tuple[str, str], str] = {}
         self._outputs: set[tuple[str, str]] = set()
 
@@ -94,6 +95,14 @@ class _Story:
                 self._expect(record.task in self._open, "the task is not open")
             case records.CallDecided() | records.OutputChecked():
                 self._judge(record)
+            case (
+                records.FilePut()
+                | records.FileGot()
+                | records.FileHeldBack()
+                | records.FileKept()
+                | records.FileDeleted()
+            ):
+                self._carry(record)
             case _:
                 self._follow(record)
 
@@ -114,6 +123,20 @@ class _Story:
         self._known.add(record.task)
         if record.workspace is not None:
             self._housed.add(record.task)
+
+    def _carry(self, record: records.FileRecord) -> None:
+        self._expect(record.task in self._known, "the task was never opened")
+        match record:
+            case records.FilePut():
+                self._expect(record.task in self._open, "the task is not open")
+            case records.FileKept():
+                self._expect((record.task, record.file) not in self._kept, "it was kept before")
+                self._kept.add((record.task, record.file))
+            case records.FileDeleted():
+                self._expect((record.task, record.file) in self._kept, "the file is not kept")
+                self._kept.discard((record.task, record.file))
+            case _:
+                pass
 
     def _decide(self, record: records.CallDecided) -> None:
         if record.checked_only:

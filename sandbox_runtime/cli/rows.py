@@ -57,6 +57,10 @@ def _what(record: Record) -> str:
             return f"{verdict(record)} by {record.rule}"
         case records.CallOutcome():
             return f"{record.outcome} after {record.wall_ms:.0f} ms"
+        case records.FilePut() | records.FileGot() | records.FileKept():
+            return f"{record.size} bytes"
+        case records.FileHeldBack():
+            return record.code
         case records.AuthRefused():
             return f"{record.count} attempts without a valid credential"
         case _:

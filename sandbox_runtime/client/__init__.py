@@ -20,7 +20,9 @@ from sandbox_runtime.client.failures import (
     CallCancelled,
     CallRefused,
     DeadlineExceeded,
+    FileDamaged,
 )
+from sandbox_runtime.client.files import FileEntry, FileKind, FileListing, GotFile, PutFile
 from sandbox_runtime.client.values import (
     Artifact,
     BodyState,
@@ -78,6 +80,11 @@ __all__ = [
     "CallWithheld",
     "CheckedOutput",
     "DeadlineExceeded",
+    "FileDamaged",
+    "FileEntry",
+    "FileKind",
+    "FileListing",
+    "GotFile",
     "GrantUse",
     "Model",
     "ModelCall",
@@ -85,6 +92,7 @@ __all__ = [
     "OutputDefinition",
     "Permission",
     "Prompt",
+    "PutFile",
     "RecordBody",
     "RecordFilter",
     "RecordPage",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar, overload
 import grpc.aio
 
 from sandbox_runtime.client import sending, wire
+from sandbox_runtime.client.files_asynchronous import AsyncFiles
 from sandbox_runtime.client.reading import failure
 from sandbox_runtime.client.waiting import Waiting, ended
 from sandbox_runtime.v1.audit_pb2_grpc import AuditServiceStub
@@ -50,8 +51,9 @@ class AsyncBroker:
     def __init__(self, channel: grpc.aio.Channel, token: str | None) -> None:
         """See `connect`."""
         self._channel, self._token = channel, token
+        self.stub = BrokerServiceStub(channel)
         self._stubs = {
-            "BrokerService": BrokerServiceStub(channel),
+            "BrokerService": self.stub,
             "AuditService": AuditServiceStub(channel),
         }
 
@@ -91,6 +93,10 @@ class AsyncBroker:
         """Return a task that was opened elsewhere. Asks the broker nothing."""
         return AsyncTask(self, task_id, token)
 
+    def shown(self, task_token: str | None) -> sending.Metadata:
+        """Return what says who asks, and for which task."""
+        return sending.credentials(self._token, task_token)
+
     async def send(
         self, exchange: wire.Exchange[A], *, task_token: str | None = None, timeout: float | None
     ) -> A:
@@ -99,7 +105,7 @@ class AsyncBroker:
             timeout=timeout, repeatable=exchange.repeatable, clock=time.monotonic
         )
         method = getattr(self._stubs[exchange.service], exchange.method)
-        metadata = sending.credentials(self._token, task_token)
+        metadata = self.shown(task_token)
         while True:
             try:
                 answer = await method(exchange.request, timeout=patience.left(), metadata=metadata)
@@ -113,7 +119,7 @@ class AsyncBroker:
     ) -> AsyncGenerator[A, None]:
         """Yield the answers to one request that has many. It is never sent again."""
         method = getattr(self._stubs[exchange.service], exchange.method)
-        metadata = sending.credentials(self._token, task_token)
+        metadata = self.shown(task_token)
         answers = method(exchange.request, timeout=timeout, metadata=metadata)
         try:
             async for answer in answers:
@@ -124,7 +130,7 @@ class AsyncBroker:
             answers.cancel()
 
 
-class AsyncTask:
+class AsyncTask(AsyncFiles):
     """A task at the broker. Leaving its `async with` block closes it."""
 
     def __init__(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar, overload
 import grpc
 
 from sandbox_runtime.client import sending, wire
+from sandbox_runtime.client.files_blocking import Files
 from sandbox_runtime.client.reading import failure
 from sandbox_runtime.client.waiting import Waiting, ended
 from sandbox_runtime.v1.audit_pb2_grpc import AuditServiceStub
@@ -46,8 +47,9 @@ class Broker:
     def __init__(self, channel: grpc.Channel, token: str | None) -> None:
         """See `connect`."""
         self._channel, self._token = channel, token
+        self.stub = BrokerServiceStub(channel)
         self._stubs = {
-            "BrokerService": BrokerServiceStub(channel),
+            "BrokerService": self.stub,
             "AuditService": AuditServiceStub(channel),
         }
 
@@ -87,6 +89,10 @@ class Broker:
         """Return a task that was opened elsewhere. Asks the broker nothing."""
         return Task(self, task_id, token)
 
+    def shown(self, task_token: str | None) -> sending.Metadata:
+        """Return what says who asks, and for which task."""
+        return sending.credentials(self._token, task_token)
+
     def send(
         self, exchange: wire.Exchange[A], *, task_token: str | None = None, timeout: float | None
     ) -> A:
@@ -95,7 +101,7 @@ class Broker:
             timeout=timeout, repeatable=exchange.repeatable, clock=time.monotonic
         )
         method = getattr(self._stubs[exchange.service], exchange.method)
-        metadata = sending.credentials(self._token, task_token)
+        metadata = self.shown(task_token)
         while True:
             try:
                 answer = method(exchange.request, timeout=patience.left(), metadata=metadata)
@@ -109,7 +115,7 @@ class Broker:
     ) -> Generator[A, None, None]:
         """Yield the answers to one request that has many. It is never sent again."""
         method = getattr(self._stubs[exchange.service], exchange.method)
-        metadata = sending.credentials(self._token, task_token)
+        metadata = self.shown(task_token)
         answers = method(exchange.request, timeout=timeout, metadata=metadata)
         try:
             for answer in answers:
@@ -120,7 +126,7 @@ class Broker:
             answers.cancel()
 
 
-class Task:
+class Task(Files):
     """A task at the broker. Leaving its `with` block closes it."""
 
     def __init__(

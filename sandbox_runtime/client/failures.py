@@ -2,7 +2,8 @@
 
 Law: who can mend it decides the class. The request itself (`CallRefused`), waiting and
 sending it again (`BrokerUnavailable`), the operator (`BrokerFault`), the caller's own clock
-(`DeadlineExceeded`, `CallCancelled`). Their common base is `BrokerError`.
+(`DeadlineExceeded`, `CallCancelled`), the way between (`FileDamaged`). Their common base is
+`BrokerError`.
 """
 
 from __future__ import annotations
@@ -67,3 +68,7 @@ class DeadlineExceeded(BrokerError):  # noqa: N818 - gRPC's own name
 
 class CallCancelled(BrokerError):  # noqa: N818 - gRPC's own name
     """The request was cancelled."""
+
+
+class FileDamaged(BrokerError):  # noqa: N818 - a state of the file
+    """A file did not come whole, or is not the one that the broker named. Nothing was kept."""

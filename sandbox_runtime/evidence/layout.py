@@ -22,6 +22,11 @@ def keys_directory(state: Path) -> Path:
     return state / "keys"
 
 
+def kept_directory(state: Path) -> Path:
+    """Return where files lie that outlive their task."""
+    return state / "kept"
+
+
 def reader(state: Path) -> LogReader:
     """Return a reader of the log: no lock, no keys."""
     return LogReader(root=log_directory(state))

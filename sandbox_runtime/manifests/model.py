@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, create_model
 
+from sandbox_runtime.destinations.file.types import MediaType, implied
 from sandbox_runtime.destinations.registry import DESTINATIONS, dump
 from sandbox_runtime.manifests.command import FLAG, LITERAL, Element, Exits, Stdin, Stdout
 from sandbox_runtime.manifests.constraint import Constraint, Scalar
@@ -414,6 +415,13 @@ class Workspace(Strict):
     """Which files outlive the task: patterns of their names. Left out, none does."""
     retain: Annotated[Duration, durations("1m", "365d")] = timedelta(days=7)
     """How long after the task's end they are kept."""
+    types: Annotated[tuple[MediaType, ...], Field(min_length=1)] | None = None
+    """What a file that leaves may be. Left out, what the suffixes in `keep` say; else nothing."""
+
+    @property
+    def leaving(self) -> tuple[MediaType, ...]:
+        """The types of files that may leave."""
+        return implied(self.keep) if self.types is None else self.types
 
 
 class TaskSpec(Strict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandbox_runtime.destinations.file.types import MEDIA_TYPES, named
 from sandbox_runtime.manifests.problems import Finding, Where, quoted
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def workspace(spec: TaskSpec, tools: Mapping[str, Tool]) -> Iterator[Finding]:
         return
     yield from _idle(spec, tools)
     yield from _kept(spec.workspace)
+    yield from _leaving(spec.workspace)
 
 
 def _missing(spec: TaskSpec, tools: Mapping[str, Tool]) -> Iterator[Finding]:
@@ -58,6 +60,21 @@ def _kept(asked: Workspace) -> Iterator[Finding]:
             mend='say which do, as in `keep: ["*.csv"]`, or remove it',
             on_key=True,
         )
+
+
+def _leaving(asked: Workspace) -> Iterator[Finding]:
+    """Yield patterns whose files could never leave."""
+    for index, glob in enumerate(asked.keep):
+        claimed, says_type = named(glob), "." in glob.rpartition("/")[2]
+        if (claimed is None and (says_type or asked.types is None)) or (
+            claimed is not None and claimed not in asked.leaving
+        ):
+            yield Finding(
+                where=(*_WORKSPACE, "keep", index),
+                message=f"no file that {quoted(glob)} is for may leave: its type is not allowed",
+                expected=f"a suffix of these types: {', '.join(asked.types or MEDIA_TYPES)}",
+                mend="name files of such a type, or say which types may leave with `types: […]`",
+            )
 
 
 def _works_on_files(tool: str, tools: Mapping[str, Tool]) -> bool:

@@ -15,6 +15,15 @@ from sandbox_runtime.policy.decide import (
     tried,
     wall_time_left,
 )
+from sandbox_runtime.policy.files import (
+    HeldBack,
+    carries,
+    has_ended,
+    inherits,
+    left,
+    way_out,
+    workspace,
+)
 from sandbox_runtime.policy.match import match
 from sandbox_runtime.policy.opener import (
     DelegateNotAllowed,
@@ -30,6 +39,7 @@ from sandbox_runtime.policy.release import bytes_left, release
 __all__ = [
     "Admitted",
     "DelegateNotAllowed",
+    "HeldBack",
     "Invalid",
     "Opener",
     "ToolAnswer",
@@ -37,12 +47,16 @@ __all__ = [
     "admit",
     "answer_checks",
     "bytes_left",
+    "carries",
     "claims",
     "decide",
     "decide_output",
     "delegated",
     "extended",
+    "has_ended",
     "hears",
+    "inherits",
+    "left",
     "match",
     "match_output",
     "may_run",
@@ -54,4 +68,6 @@ __all__ = [
     "time_left",
     "tried",
     "wall_time_left",
+    "way_out",
+    "workspace",
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,13 +24,14 @@ from sandbox_runtime.server.caller import RoleMissing
 from sandbox_runtime.server.identity import Stranger, on_behalf_of, task_token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     import grpc.aio
     from google.protobuf.message import Message
     from google.rpc import status_pb2
 
     from sandbox_runtime.broker import Broker
+    from sandbox_runtime.filing import Filing
     from sandbox_runtime.housing import Housing
     from sandbox_runtime.ledger import Ledger
     from sandbox_runtime.server.attempts import Attempts
@@ -64,8 +65,9 @@ class Core:
     tasks: Buckets
     opening: Buckets
     auditing: Auditing
+    filing: Filing
     patience: float = 15.0
-    """Seconds that an answer of a stream may wait for its reader."""
+    """Seconds that an answer of a stream may wait for its reader, and we for what is sent."""
     draining: bool = False
 
 
@@ -90,7 +92,7 @@ class Service:
     def __init__(self, core: Core, door: Door) -> None:
         self._core, self._door = core, door
 
-    def admit(self, roles: tuple[Role, ...], request: Message, context: Context) -> Asked:
+    def admit(self, roles: tuple[Role, ...], request: Message | None, context: Context) -> Asked:
         """Return who asks, if the request may be looked at; raise `Refusal`."""
         metadata = context.invocation_metadata() or ()
         caller = self._door.caller(metadata)
@@ -101,7 +103,8 @@ class Service:
             raise
         if self._core.draining:
             raise Refusal(status.SENTENCES[Reason.DRAINING], reason=Reason.DRAINING)
-        wire.known(request)
+        if request is not None:
+            wire.known(request)
         self._core.subjects.take(caller.subject)
         return Asked(caller=caller, token=task_token(metadata), behalf=on_behalf_of(metadata))
 
@@ -168,6 +171,55 @@ async def _written(context: Context, answer: Message, patience: float) -> None:
             reason=Reason.WATCHER_TOO_SLOW,
             hint="ask again, from where you stopped, and read on",
         ) from slow
+
+
+def inflow_edge(
+    *roles: Role,
+) -> Callable[
+    [Callable[[S, AsyncIterator[Q], Asked], Awaitable[A]]],
+    Callable[[S, AsyncIterator[Q], Context], Awaitable[A]],
+]:
+    """Do the same for a method that is sent one message after another."""
+
+    def guard(
+        method: Callable[[S, AsyncIterator[Q], Asked], Awaitable[A]],
+    ) -> Callable[[S, AsyncIterator[Q], Context], Awaitable[A]]:
+        @functools.wraps(method)
+        async def answer(self: S, requests: AsyncIterator[Q], context: Context) -> A:
+            async def do() -> A:
+                asked = self.admit(roles, None, context)
+                return await method(self, _known(requests, self._core.patience), asked)
+
+            return await _guarded(method.__name__, do, context)
+
+        return answer
+
+    return guard
+
+
+async def _known(requests: AsyncIterator[Q], patience: float) -> AsyncIterator[Q]:
+    """Yield each message that comes in time and is understood; raise `Refusal` at any other."""
+    while True:
+        async with _patient(patience):
+            request = await anext(requests, None)
+        if request is None:
+            return
+        wire.known(request)
+        yield request
+
+
+@asynccontextmanager
+async def _patient(seconds: float) -> AsyncIterator[None]:
+    """Raise `Refusal` where the other end sends nothing for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise Refusal(
+            f"nothing was sent for {seconds:g} s",
+            reason=Reason.TRANSFER_TOO_SLOW,
+            hint="send it again, without a pause",
+        ) from error
 
 
 async def _guarded(method: str, doing: Callable[[], Awaitable[A]], context: Context) -> A:

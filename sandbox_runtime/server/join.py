@@ -34,6 +34,7 @@ from sandbox_runtime.running import Runs
 from sandbox_runtime.server import state
 from sandbox_runtime.server.attempts import Attempts
 from sandbox_runtime.server.auditing import Auditing
+from sandbox_runtime.server.carrying import filing
 from sandbox_runtime.server.edge import Core
 from sandbox_runtime.server.evidence import KeptEvidence
 from sandbox_runtime.server.machine import beside
@@ -95,8 +96,10 @@ async def joined(
                 beside(core.attempts.keep_flushing(settings.strangers_every.total_seconds())),
                 beside(_keep_forgetting(ledger, settings)),
                 beside(housing.keep_tidy(settings.sweep_every.total_seconds())),
+                beside(core.filing.keeping.keep_tending(settings.sweep_every.total_seconds())),
             ):
                 yield Joined(id=broker_id, core=core, log=log, tree=tree)
+            await core.filing.putting.drain()
             await core.attempts.flush()
         await ledger.note(BrokerStopped(at=ledger.now(), broker=broker_id))
 
@@ -138,6 +141,8 @@ def _core(
     machine: Machine,
     auditing: Auditing,
 ) -> Core:
+    carrying = filing(settings, ledger, housing, machine.validators)
+    housing.before_end(carrying.keeping.keep)
     runs = Runs(ledger=ledger, validators=machine.validators, monotonic=time.monotonic)
     deciding = Deciding(
         ledger=ledger,
@@ -170,6 +175,7 @@ def _core(
         tasks=Buckets(settings.rates.task, time.monotonic),
         opening=Buckets(settings.rates.opening, time.monotonic),
         auditing=auditing,
+        filing=carrying,
         patience=settings.patience.total_seconds(),
     )
 
@@ -185,6 +191,7 @@ async def _take_over(core: Core, tree: Catalogue, log: Log, broker_id: str) -> N
     await core.broker.settle()
     await core.ledger.load(tree)
     await core.housing.tidy()
+    await core.filing.keeping.clear()
 
 
 async def _keep_forgetting(ledger: Ledger, settings: Settings) -> None:

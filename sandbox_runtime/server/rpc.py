@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 from sandbox_runtime import policy
 from sandbox_runtime.broker import Shown
 from sandbox_runtime.errors import Fault, Reason, Refusal
-from sandbox_runtime.server import standing, tools, wire
+from sandbox_runtime.server import files, standing, tools, wire
 from sandbox_runtime.server.caller import Role
-from sandbox_runtime.server.edge import Asked, Service, edge, stream_edge
+from sandbox_runtime.server.edge import Asked, Service, edge, inflow_edge, stream_edge
 from sandbox_runtime.server.identity import Stranger
 from sandbox_runtime.task import Phase
 from sandbox_runtime.v1 import broker_pb2 as pb
+from sandbox_runtime.v1 import files_pb2 as files_pb
 from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceServicer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
     from sandbox_runtime.ledger import Live
 
@@ -164,6 +165,43 @@ class BrokerRpc(Service, BrokerServiceServicer):
         proposed = wire.proposed_output(request, asked.subject)
         self._core.tasks.take(request.task_id)
         return wire.checked_output(await self._core.broker.check_output(live, proposed))
+
+    @inflow_edge(Role.OPENER, Role.AGENT)
+    async def PutFile(
+        self, requests: AsyncIterator[files_pb.PutFileRequest], asked: Asked
+    ) -> files_pb.PutFileResponse:
+        """Bring a file into the task's workspace."""
+        header = await files.header(requests)
+        live = self._task(header.task_id, asked)
+        announced = files.announced(header)
+        self._core.tasks.take(header.task_id)
+        putting = self._core.filing.putting
+        return files.put(await putting.put(live, asked.subject, announced, files.chunks(requests)))
+
+    @edge(Role.OPENER, Role.AGENT)
+    async def ListFiles(
+        self, request: files_pb.ListFilesRequest, asked: Asked
+    ) -> files_pb.ListFilesResponse:
+        """Return what stands in the task's workspace, or what outlived it."""
+        live = self._task(request.task_id, asked)
+        self._core.tasks.take(request.task_id)
+        getting = self._core.filing.getting
+        if getting.ended(live):
+            self._opened_by(request.task_id, asked)
+            return files.lasting(getting.lasting(live, asked.subject))
+        return files.listed(await getting.listed(live), live.task)
+
+    @stream_edge(Role.OPENER, Role.AGENT)
+    async def GetFile(
+        self, request: files_pb.GetFileRequest, asked: Asked
+    ) -> AsyncGenerator[files_pb.GetFileResponse, None]:
+        """Let a file out."""
+        live = self._task(request.task_id, asked)
+        self._core.tasks.take(request.task_id)
+        leaving = self._core.filing.getting.leaving(live, asked.subject, request.path)
+        async with leaving as found:
+            for piece in files.pieces(found):
+                yield piece
 
     @edge(Role.OPENER, Role.AGENT)
     async def CloseTask(self, request: pb.CloseTaskRequest, asked: Asked) -> pb.CloseTaskResponse:

@@ -194,6 +194,19 @@ class Workspaces(Strict):
     """With less than this free beside it, none is made."""
 
 
+class Files(Strict):
+    """Files on their way into tasks' workspaces and out of them."""
+
+    put: Annotated[Size, sizes("1B", "4Gi")] = 64 << 20
+    """The most that one file may have on its way in. Each waits on the disk of `state_dir`."""
+    get: Annotated[Size, sizes("1B", "11Mi")] = 8 << 20
+    """The most on its way out, or kept: all of it passes a validator worker in one piece."""
+    at_once: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Of one task."""
+    all_at_once: Annotated[int, Field(ge=1, le=10_000)] = 32
+    """Of all tasks together."""
+
+
 class Evidence(Strict):
     """Room for the log on its disk."""
 
@@ -221,6 +234,7 @@ class Settings(Strict):
     rates: Rates = Rates()
     calls: Calls = Calls()
     workspaces: Workspaces = Workspaces()
+    files: Files = Files()
     evidence: Evidence = Evidence()
     audit: Audit = Audit()
     patience: Annotated[Duration, durations("10ms", "1h")] = timedelta(seconds=15)

@@ -5,6 +5,8 @@ Law: everything lies under `state_dir`, which nobody else can enter.
     id          this broker's name, on its containers and in its log
     log/ keys/  evidence
     workspaces/ the files of tasks that live, mounted while it runs
+    kept/       files that outlive their task, encrypted
+    staging/    files on their way in, while it runs; they have no names
     doors/      private sockets, while it runs
     dev-token   the bearer token of `--dev`, while it runs
 """
@@ -62,4 +64,11 @@ def doors(state: Path) -> Path:
     path = state / "doors"
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
+    return path
+
+
+def staging(state: Path) -> Path:
+    """Return where files wait on their way in."""
+    path = state / "staging"
+    path.mkdir(mode=0o700, exist_ok=True)
     return path

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from sandbox_runtime.v1 import broker_pb2 as sandbox__runtime_dot_v1_dot_broker__pb2
+from sandbox_runtime.v1 import files_pb2 as sandbox__runtime_dot_v1_dot_files__pb2
 
 GRPC_GENERATED_VERSION = '1.71.0'
 GRPC_VERSION = grpc.__version__
@@ -109,6 +110,21 @@ class BrokerServiceStub(object):
                 '/sandbox_runtime.v1.BrokerService/CheckOutput',
                 request_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputRequest.SerializeToString,
                 response_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputResponse.FromString,
+                _registered_method=True)
+        self.PutFile = channel.stream_unary(
+                '/sandbox_runtime.v1.BrokerService/PutFile',
+                request_serializer=sandbox__runtime_dot_v1_dot_files__pb2.PutFileRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_files__pb2.PutFileResponse.FromString,
+                _registered_method=True)
+        self.ListFiles = channel.unary_unary(
+                '/sandbox_runtime.v1.BrokerService/ListFiles',
+                request_serializer=sandbox__runtime_dot_v1_dot_files__pb2.ListFilesRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_files__pb2.ListFilesResponse.FromString,
+                _registered_method=True)
+        self.GetFile = channel.unary_stream(
+                '/sandbox_runtime.v1.BrokerService/GetFile',
+                request_serializer=sandbox__runtime_dot_v1_dot_files__pb2.GetFileRequest.SerializeToString,
+                response_deserializer=sandbox__runtime_dot_v1_dot_files__pb2.GetFileResponse.FromString,
                 _registered_method=True)
         self.CloseTask = channel.unary_unary(
                 '/sandbox_runtime.v1.BrokerService/CloseTask',
@@ -232,6 +248,31 @@ class BrokerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutFile(self, request_iterator, context):
+        """PutFile brings one file into the task's workspace: first a header, then its bytes in pieces. All
+        of it or nothing: it is in its place, recorded, when this returns, and no tool sees a part of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFiles(self, request, context):
+        """ListFiles returns what stands in the task's workspace; of a task that has ended, its opener
+        learns which files are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFile(self, request, context):
+        """GetFile lets one file out: first a header, then its bytes in pieces. It is a copy that no tool
+        can change, of a type that the task's manifest names, cleaned for its destination and recorded.
+        Of a task that has ended, its opener gets the files that are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseTask(self, request, context):
         """CloseTask ends the task: calls in flight are cancelled, later ones refused. Closing twice
         is no error.
@@ -307,6 +348,21 @@ def add_BrokerServiceServicer_to_server(servicer, server):
                     servicer.CheckOutput,
                     request_deserializer=sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputRequest.FromString,
                     response_serializer=sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputResponse.SerializeToString,
+            ),
+            'PutFile': grpc.stream_unary_rpc_method_handler(
+                    servicer.PutFile,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_files__pb2.PutFileRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_files__pb2.PutFileResponse.SerializeToString,
+            ),
+            'ListFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFiles,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_files__pb2.ListFilesRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_files__pb2.ListFilesResponse.SerializeToString,
+            ),
+            'GetFile': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetFile,
+                    request_deserializer=sandbox__runtime_dot_v1_dot_files__pb2.GetFileRequest.FromString,
+                    response_serializer=sandbox__runtime_dot_v1_dot_files__pb2.GetFileResponse.SerializeToString,
             ),
             'CloseTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseTask,
@@ -676,6 +732,87 @@ class BrokerService(object):
             '/sandbox_runtime.v1.BrokerService/CheckOutput',
             sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputRequest.SerializeToString,
             sandbox__runtime_dot_v1_dot_broker__pb2.CheckOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutFile(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/sandbox_runtime.v1.BrokerService/PutFile',
+            sandbox__runtime_dot_v1_dot_files__pb2.PutFileRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_files__pb2.PutFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandbox_runtime.v1.BrokerService/ListFiles',
+            sandbox__runtime_dot_v1_dot_files__pb2.ListFilesRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_files__pb2.ListFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sandbox_runtime.v1.BrokerService/GetFile',
+            sandbox__runtime_dot_v1_dot_files__pb2.GetFileRequest.SerializeToString,
+            sandbox__runtime_dot_v1_dot_files__pb2.GetFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,6 +10,7 @@ import collections.abc
 import grpc
 import grpc.aio
 import sandbox_runtime.v1.broker_pb2
+import sandbox_runtime.v1.files_pb2
 import sys
 import typing
 
@@ -235,6 +236,54 @@ _BrokerServiceCheckOutputType = typing_extensions.TypeVar(
     ],
 )
 
+_BrokerServicePutFileType = typing_extensions.TypeVar(
+    '_BrokerServicePutFileType',
+    grpc.StreamUnaryMultiCallable[
+        sandbox_runtime.v1.files_pb2.PutFileRequest,
+        sandbox_runtime.v1.files_pb2.PutFileResponse,
+    ],
+    grpc.aio.StreamUnaryMultiCallable[
+        sandbox_runtime.v1.files_pb2.PutFileRequest,
+        sandbox_runtime.v1.files_pb2.PutFileResponse,
+    ],
+    default=grpc.StreamUnaryMultiCallable[
+        sandbox_runtime.v1.files_pb2.PutFileRequest,
+        sandbox_runtime.v1.files_pb2.PutFileResponse,
+    ],
+)
+
+_BrokerServiceListFilesType = typing_extensions.TypeVar(
+    '_BrokerServiceListFilesType',
+    grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.files_pb2.ListFilesRequest,
+        sandbox_runtime.v1.files_pb2.ListFilesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.files_pb2.ListFilesRequest,
+        sandbox_runtime.v1.files_pb2.ListFilesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.files_pb2.ListFilesRequest,
+        sandbox_runtime.v1.files_pb2.ListFilesResponse,
+    ],
+)
+
+_BrokerServiceGetFileType = typing_extensions.TypeVar(
+    '_BrokerServiceGetFileType',
+    grpc.UnaryStreamMultiCallable[
+        sandbox_runtime.v1.files_pb2.GetFileRequest,
+        sandbox_runtime.v1.files_pb2.GetFileResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        sandbox_runtime.v1.files_pb2.GetFileRequest,
+        sandbox_runtime.v1.files_pb2.GetFileResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        sandbox_runtime.v1.files_pb2.GetFileRequest,
+        sandbox_runtime.v1.files_pb2.GetFileResponse,
+    ],
+)
+
 _BrokerServiceCloseTaskType = typing_extensions.TypeVar(
     '_BrokerServiceCloseTaskType',
     grpc.UnaryUnaryMultiCallable[
@@ -251,7 +300,7 @@ _BrokerServiceCloseTaskType = typing_extensions.TypeVar(
     ],
 )
 
-class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServiceListToolsType, _BrokerServiceCheckCallType, _BrokerServiceCallToolType, _BrokerServiceGetCallType, _BrokerServiceWatchCallType, _BrokerServiceCancelCallType, _BrokerServiceGetTaskType, _BrokerServiceExtendTaskType, _BrokerServiceAddUserInputType, _BrokerServiceRecordModelCallType, _BrokerServiceListOutputsType, _BrokerServiceCheckOutputType, _BrokerServiceCloseTaskType]):
+class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServiceListToolsType, _BrokerServiceCheckCallType, _BrokerServiceCallToolType, _BrokerServiceGetCallType, _BrokerServiceWatchCallType, _BrokerServiceCancelCallType, _BrokerServiceGetTaskType, _BrokerServiceExtendTaskType, _BrokerServiceAddUserInputType, _BrokerServiceRecordModelCallType, _BrokerServiceListOutputsType, _BrokerServiceCheckOutputType, _BrokerServicePutFileType, _BrokerServiceListFilesType, _BrokerServiceGetFileType, _BrokerServiceCloseTaskType]):
     """BrokerService decides, runs and records the tool calls that a model proposes.
 
     Every method needs an authenticated caller: the peer credentials of a Unix socket, or
@@ -319,6 +368,18 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
             sandbox_runtime.v1.broker_pb2.CheckOutputRequest,
             sandbox_runtime.v1.broker_pb2.CheckOutputResponse,
         ],
+        grpc.StreamUnaryMultiCallable[
+            sandbox_runtime.v1.files_pb2.PutFileRequest,
+            sandbox_runtime.v1.files_pb2.PutFileResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.files_pb2.ListFilesRequest,
+            sandbox_runtime.v1.files_pb2.ListFilesResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            sandbox_runtime.v1.files_pb2.GetFileRequest,
+            sandbox_runtime.v1.files_pb2.GetFileResponse,
+        ],
         grpc.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
             sandbox_runtime.v1.broker_pb2.CloseTaskResponse,
@@ -378,6 +439,18 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
         grpc.aio.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CheckOutputRequest,
             sandbox_runtime.v1.broker_pb2.CheckOutputResponse,
+        ],
+        grpc.aio.StreamUnaryMultiCallable[
+            sandbox_runtime.v1.files_pb2.PutFileRequest,
+            sandbox_runtime.v1.files_pb2.PutFileResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            sandbox_runtime.v1.files_pb2.ListFilesRequest,
+            sandbox_runtime.v1.files_pb2.ListFilesResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            sandbox_runtime.v1.files_pb2.GetFileRequest,
+            sandbox_runtime.v1.files_pb2.GetFileResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
             sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
@@ -440,6 +513,22 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
     nothing; other bytes under the same output_id are refused. No container is involved.
     """
 
+    PutFile: _BrokerServicePutFileType
+    """PutFile brings one file into the task's workspace: first a header, then its bytes in pieces. All
+    of it or nothing: it is in its place, recorded, when this returns, and no tool sees a part of it.
+    """
+
+    ListFiles: _BrokerServiceListFilesType
+    """ListFiles returns what stands in the task's workspace; of a task that has ended, its opener
+    learns which files are kept.
+    """
+
+    GetFile: _BrokerServiceGetFileType
+    """GetFile lets one file out: first a header, then its bytes in pieces. It is a copy that no tool
+    can change, of a type that the task's manifest names, cleaned for its destination and recorded.
+    Of a task that has ended, its opener gets the files that are kept.
+    """
+
     CloseTask: _BrokerServiceCloseTaskType
     """CloseTask ends the task: calls in flight are cancelled, later ones refused. Closing twice
     is no error.
@@ -497,6 +586,18 @@ BrokerServiceAsyncStub: typing_extensions.TypeAlias = BrokerServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         sandbox_runtime.v1.broker_pb2.CheckOutputRequest,
         sandbox_runtime.v1.broker_pb2.CheckOutputResponse,
+    ],
+    grpc.aio.StreamUnaryMultiCallable[
+        sandbox_runtime.v1.files_pb2.PutFileRequest,
+        sandbox_runtime.v1.files_pb2.PutFileResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        sandbox_runtime.v1.files_pb2.ListFilesRequest,
+        sandbox_runtime.v1.files_pb2.ListFilesResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        sandbox_runtime.v1.files_pb2.GetFileRequest,
+        sandbox_runtime.v1.files_pb2.GetFileResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         sandbox_runtime.v1.broker_pb2.CloseTaskRequest,
@@ -636,6 +737,37 @@ class BrokerServiceServicer(metaclass=abc.ABCMeta):
         """CheckOutput decides whether a model's final answer may go out, and in which form, before it
         reaches anyone. Sending the same output_id again returns what the first sending led to and spends
         nothing; other bytes under the same output_id are refused. No container is involved.
+        """
+
+    @abc.abstractmethod
+    def PutFile(
+        self,
+        request_iterator: _MaybeAsyncIterator[sandbox_runtime.v1.files_pb2.PutFileRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_runtime.v1.files_pb2.PutFileResponse, collections.abc.Awaitable[sandbox_runtime.v1.files_pb2.PutFileResponse]]:
+        """PutFile brings one file into the task's workspace: first a header, then its bytes in pieces. All
+        of it or nothing: it is in its place, recorded, when this returns, and no tool sees a part of it.
+        """
+
+    @abc.abstractmethod
+    def ListFiles(
+        self,
+        request: sandbox_runtime.v1.files_pb2.ListFilesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_runtime.v1.files_pb2.ListFilesResponse, collections.abc.Awaitable[sandbox_runtime.v1.files_pb2.ListFilesResponse]]:
+        """ListFiles returns what stands in the task's workspace; of a task that has ended, its opener
+        learns which files are kept.
+        """
+
+    @abc.abstractmethod
+    def GetFile(
+        self,
+        request: sandbox_runtime.v1.files_pb2.GetFileRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[sandbox_runtime.v1.files_pb2.GetFileResponse], collections.abc.AsyncIterator[sandbox_runtime.v1.files_pb2.GetFileResponse]]:
+        """GetFile lets one file out: first a header, then its bytes in pieces. It is a copy that no tool
+        can change, of a type that the task's manifest names, cleaned for its destination and recorded.
+        Of a task that has ended, its opener gets the files that are kept.
         """
 
     @abc.abstractmethod

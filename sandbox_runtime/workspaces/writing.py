@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from contextlib import ExitStack, contextmanager, suppress
+import stat
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +44,10 @@ class Staged:
             raise refused(error) from error
 
 
+Staging = AbstractContextManager[Staged]
+"""Copies a file when it is entered, and removes what did not appear when it is left."""
+
+
 @contextmanager
 def staged(root: int, steps: Steps, source: int, *, uid: int) -> Iterator[Staged]:
     """Copy the open file `source` to beside `steps`, as `uid`'s; what did not appear is removed.
@@ -52,6 +57,7 @@ def staged(root: int, steps: Steps, source: int, *, uid: int) -> Iterator[Staged
     with ExitStack() as held:
         try:
             directory = _parents(root, steps[:-1], uid, held)
+            _expect_no_directory(directory, steps[-1])
             temporary = f".put-{secrets.token_hex(8)}"
             held.callback(_remove, directory, temporary)
             _copy(source, directory, temporary, uid)
@@ -82,20 +88,29 @@ def _entered(directory: int, name: str, uid: int) -> int:
     return made
 
 
+def _expect_no_directory(directory: int, name: str) -> None:
+    """Raise where a directory stands in the file's place, before anything is recorded."""
+    with suppress(FileNotFoundError):
+        seen = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISDIR(seen.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
 def _copy(source: int, directory: int, temporary: str, uid: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     writing = os.open(temporary, flags, 0o600, dir_fd=directory)
     try:
         os.lseek(source, 0, os.SEEK_SET)
         while piece := os.read(source, _PIECE):
-            _write(writing, piece)
+            write_all(writing, piece)
         os.fchown(writing, uid, uid)
         os.fsync(writing)
     finally:
         os.close(writing)
 
 
-def _write(writing: int, piece: bytes) -> None:
+def write_all(writing: int, piece: bytes) -> None:
+    """Write every byte. A short write is gone on with, and ends in its error."""
     rest = memoryview(piece)
     while rest:
         rest = rest[os.write(writing, rest) :]

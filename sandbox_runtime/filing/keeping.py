@@ -1,0 +1,123 @@
+"""Which files outlive their task, and for how long?
+
+Law: those that its manifest's `keep` names and that may leave, as they would have left. Each is
+recorded once it lies safe; what is not recorded is not kept, and what is over is deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sandbox_runtime import policy
+from sandbox_runtime.errors import Fault, Reason, Refusal
+from sandbox_runtime.filing.needs import Carried
+from sandbox_runtime.records import FileDeleted, FileKept
+from sandbox_runtime.workspaces import beneath, listing, paths
+
+if TYPE_CHECKING:
+    from sandbox_runtime.filing.getting import Cleaned, Getting
+    from sandbox_runtime.filing.needs import KeptFiles, Workspace
+    from sandbox_runtime.ledger import Ledger, Live
+
+MAX_KEPT = 256
+"""Files of one task."""
+
+_MICROSECOND = timedelta(microseconds=1)
+
+_log = structlog.get_logger("sandbox_broker.files")
+
+
+class Keeping:
+    """Keeps what outlives tasks."""
+
+    def __init__(self, *, ledger: Ledger, getting: Getting, kept: KeptFiles, most: int) -> None:
+        """`most` bytes may a kept file have."""
+        self._ledger, self._getting, self._kept, self._most = ledger, getting, kept, most
+
+    async def keep(self, live: Live, workspace: Workspace) -> None:
+        """Keep what shall outlive the task. The caller has the workspace's last turn.
+
+        Done again, it goes on where it failed. Raises `Fault`: nothing of the workspace is lost.
+        """
+        asked = policy.workspace(live.task)
+        if not asked.keep:
+            return
+        with beneath.opened_root(workspace.root) as root:
+            found = await asyncio.to_thread(listing.listed, root)
+            done = {each.path for each in self._getting.outliving(live)}
+            wanted = [e.path for e in found.entries if paths.is_kept(e.path, asked.keep)]
+            for path in (each for each in wanted if each not in done):
+                await self._keep_one(live, root, path)
+        if not found.complete:
+            _log.error("workspace_not_listed_whole", task=live.task.state.id)
+
+    async def keep_tending(self, interval: float) -> None:
+        """Delete what is over every `interval` seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await self.tend()
+            except (Fault, OSError) as error:
+                _log.error("kept_files_not_tended", cause=str(error))
+
+    async def tend(self) -> None:
+        """Delete the files whose time is over."""
+        for live in self._ledger.tasks():
+            over = [k for k in live.task.state.kept.values() if self._ledger.now() >= k.until]
+            for each in over:
+                await self._delete(live, each.file)
+
+    async def clear(self) -> None:
+        """Delete what was never recorded, or is recorded as deleted: an earlier broker died."""
+        tasks = {live.task.state.id: live.task.state.kept for live in self._ledger.tasks()}
+        for task, name in await asyncio.to_thread(self._kept.names):
+            if task in tasks and name not in tasks[task]:
+                await asyncio.to_thread(self._kept.delete, task, name)
+
+    async def _keep_one(self, live: Live, root: int, path: str) -> None:
+        found = b""
+        try:
+            self._expect_room(live)
+            found = await asyncio.to_thread(beneath.read, root, paths.steps(path), most=self._most)
+            outcome = await self._getting.cleaned(live, path, found)
+        except Refusal as refusal:  # a link, a device, too large, too many
+            outcome = policy.HeldBack(code=_code(refusal), problem=refusal.problem)
+        if isinstance(outcome, policy.HeldBack):
+            await self._getting.hold_back(live, None, path, found, outcome)
+            return
+        await self._safe(live, path, outcome)
+
+    def _expect_room(self, live: Live) -> None:
+        if len(live.task.state.kept) >= MAX_KEPT:
+            raise Refusal(f"{MAX_KEPT} files of the task are kept already", code="file.too_many")
+
+    async def _safe(self, live: Live, path: str, file: Cleaned) -> None:
+        task, now = live.task.state.id, self._ledger.now()
+        name = await asyncio.to_thread(self._kept.keep, task, file.content)
+        carried = Carried(path=path, sha256=file.sha256, changes=file.changes)
+        body = self._ledger.seal(task, carried)
+        record = FileKept(
+            at=now,
+            task=task,
+            file=name,
+            size=len(file.content),
+            media_type=file.media_type,
+            until=now + policy.workspace(live.task).retain // _MICROSECOND,
+            body=body.ref,
+        )
+        await self._ledger.append(live, [record], [body]).wait()
+
+    async def _delete(self, live: Live, name: str) -> None:
+        task = live.task.state.id
+        record = FileDeleted(at=self._ledger.now(), task=task, file=name)
+        await self._ledger.append(live, [record]).wait()
+        await asyncio.to_thread(self._kept.delete, task, name)
+        _log.info("kept_file_deleted", task=task, file=name)
+
+
+def _code(refusal: Refusal) -> str:
+    return refusal.code or ("file.too_large" if refusal.why is Reason.FILE_TOO_LARGE else "file")
