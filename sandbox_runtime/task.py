@@ -204,12 +204,10 @@ def evolve(state: TaskState, record: Record, sequence: int) -> TaskState:
             return _ended(state, record, sequence)
         case RefusalsSpent() | WorkspaceRemoved():
             return _lost(state, record)
-        case FilePut() | FileGot() | FileHeldBack() | FileKept() | FileDeleted():
-            return _carried(state, record)
         case OutputChecked() | TaskClosed() | TaskExtended() | TaskInput() | ModelCalled():
             return _tended(state, record, sequence)
         case _:
-            return state
+            return _carried(state, record)
 
 
 def _carried(state: TaskState, record: Record) -> TaskState:

@@ -130,7 +130,9 @@ def _noted(task: TaskRecords, one: Stored) -> Event:
 
 
 def _said(task: TaskRecords, record: Record) -> str:
-    return _file(record) if isinstance(record, FileRecord) else _note(task, record)
+    if isinstance(record, FileRecord):
+        return _file(record)
+    return _note(task, record)
 
 
 def _note(task: TaskRecords, record: Record) -> str:

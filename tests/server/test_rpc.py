@@ -474,6 +474,7 @@ async def test_a_call_that_is_decided_while_it_is_asked_for_is_not_told_of(tmp_p
             tasks=fast,
             opening=fast,
             auditing=Auditing(tmp_path, lambda: 0, Audit()),
+            filing=cast("Any", None),
         )
         live.last = Meanwhile(lambda: stage.broker.call_tool(live, propose("{}")))
         asked = pb.GetCallRequest(task_id=live.task.state.id, call_id="c-1")
