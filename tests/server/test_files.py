@@ -270,8 +270,8 @@ async def test_who_hangs_up_halfway_leaves_nothing(here: Served, task: AsyncTask
     begun = asyncio.Event()
 
     async def each() -> AsyncIterator[pb.PutFileRequest]:
-        yield header(task, b"hello")
-        yield pb.PutFileRequest(chunk=b"hel")
+        yield header(task, b"half and half")
+        yield pb.PutFileRequest(chunk=b"half")
         begun.set()
         await asyncio.Event().wait()
 
