@@ -2,8 +2,8 @@
 
 A page's `console` blocks are run in order, against one broker that serves the shipped manifests and
 that an agent has used: what a page needs beside that, it makes with its own commands. Its `python`
-blocks are run after them, each with the names of those before it; `json`, `yaml` and `text` blocks
-are shown only.
+blocks are run after them, each with the names of those before it. A `yaml` block whose first line
+is a file's name is written where it stands; other blocks are shown only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox_runtime.client import Broker, CallRefused
-from tests.support.pages import TASK, blocks, commands
+from tests.support.pages import TASK, File, blocks, steps
 from tests.support.shipped import COMMAND, ROOT, serving
 
 if TYPE_CHECKING:
@@ -60,8 +60,12 @@ def environment(here: Path) -> dict[str, str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_says_to_type_works_as_written(page: Path, place: tuple[Path, str]) -> None:
     here, task = place
-    assert commands(page), "a page without a command shows its reader nothing"
-    for command in commands(page):
+    taken = steps(page)
+    assert taken, "a page without a command shows its reader nothing"
+    for command in taken:
+        if isinstance(command, File):
+            (here / command.name).write_text(command.text)
+            continue
         words = [word.replace(TASK, task) for word in command.words]
         ended = subprocess.run(  # noqa: S603 - our own command
             [COMMAND, *words],

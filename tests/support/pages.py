@@ -14,6 +14,8 @@ TASK = "t-bd14fa581ba246ac"
 """The task that pages speak of. A test puts a real one in its place."""
 
 _EXITS = re.compile(r"# exits (\d)$")
+_BLOCK = re.compile(r"^```([a-z]+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_NAMED = re.compile(r"# ([a-z_./-]+\.yaml)\n")
 _ENDLESS = frozenset({"--follow", "-f"})
 
 
@@ -28,16 +30,34 @@ class Command:
     """As a comment at its end says: `# exits 1`; 0 where none does."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A `yaml` block whose first line is a file's name: `# call.yaml`."""
+
+    name: str
+    text: str
+
+
 def blocks(page: Path, language: str) -> list[str]:
     """Return the page's blocks in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [text for spoken, text in _BLOCK.findall(page.read_text()) if spoken == language]
 
 
-def commands(page: Path) -> list[Command]:
-    """Return what the page's `console` blocks say after a `$ `; a line may be continued."""
-    text = "".join(blocks(page, "console")).replace("\\\n", " ")
-    lines = [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
-    return [_command(line) for line in lines]
+def steps(page: Path) -> list[Command | File]:
+    """Return what the page's reader writes and types, in order."""
+    found: list[Command | File] = []
+    for language, text in _BLOCK.findall(page.read_text()):
+        if language == "console":
+            found.extend(_commands(text))
+        elif language == "yaml" and (named := _NAMED.match(text)) is not None:
+            found.append(File(name=named[1], text=text))
+    return found
+
+
+def _commands(console: str) -> list[Command]:
+    """Return what a `console` block says after a `$ `; a line may be continued."""
+    lines = console.replace("\\\n", " ").splitlines()
+    return [_command(line.removeprefix("$ ")) for line in lines if line.startswith("$ ")]
 
 
 def _command(line: str) -> Command:
