@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 SOCKET = "unix:/run/sandbox-broker/broker.sock"
 EVERYTHING = {"roles": ["opener", "agent", "approver", "auditor", "operator"]}
 
