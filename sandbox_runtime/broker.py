@@ -131,6 +131,10 @@ class Broker:
         self._admission = admission
         self._steps = Steps()
 
+    def use(self, tree: Catalogue) -> None:
+        """Open tasks under these manifests from now on. The ledger has loaded them."""
+        self._tree, self._tree_digest = tree, text_digest(tree)
+
     async def open_task(
         self,
         subject: str,

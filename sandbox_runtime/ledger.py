@@ -28,7 +28,7 @@ from sandbox_runtime.strict import Json, Strict
 from sandbox_runtime.task import OpenTask, begin, evolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sandbox_runtime.call import Answered
     from sandbox_runtime.feed import Feed
@@ -167,7 +167,12 @@ def credential(token: str, certificate: str | None) -> bytes:
 
 def text_digest(tree: Catalogue) -> str:
     """Return the digest of the tree's very text: places in it are part of what is recorded."""
-    return f"sha256:{sha256(canonical(dict(tree.sources))).hexdigest()}"
+    return digest_of_texts(tree.sources)
+
+
+def digest_of_texts(texts: Mapping[str, str]) -> str:
+    """Return the digest of files by their names."""
+    return f"sha256:{sha256(canonical(dict(texts))).hexdigest()}"
 
 
 class Ledger:
@@ -180,6 +185,9 @@ class Ledger:
         self._trees: dict[str, Catalogue] = {}
         """By digest of their text."""
         self._in_force: str | None = None
+        """Digest of the manifests' text."""
+        self._images: dict[str, str] = {}
+        """Of the tools in force, by their names."""
         self._latest: Micros = 0
 
     def now(self) -> Micros:
@@ -225,22 +233,17 @@ class Ledger:
         states = (live.task.state for live in self.tasks())
         return {state.id: state.workspace for state in states if state.workspace is not None}
 
-    async def load(self, tree: Catalogue) -> None:
-        """Bring a tree of manifests into force, recorded with its whole text."""
+    def is_in_force(self, tree: Catalogue, images: Mapping[str, str]) -> bool:
+        """Say whether these very manifests and images are in force."""
+        return (self._in_force, self._images) == (text_digest(tree), images)
+
+    async def load(self, tree: Catalogue, images: Mapping[str, str]) -> None:
+        """Bring manifests and their tools' images into force, recorded with their whole text."""
         digest = text_digest(tree)
+        if not self.is_in_force(tree, images):
+            await self._note_loaded(tree, digest, images)
+            self._in_force, self._images = digest, dict(images)
         self._trees[digest] = tree
-        if digest == self._in_force:
-            return
-        self._in_force = digest
-        body = self.seal(SYSTEM, Files(files=dict(tree.sources)))
-        record = records.ManifestsLoaded(
-            at=self.now(),
-            digest=digest,
-            tools={name: tool.digest for name, tool in tree.tools.items()},
-            tasks={name: task.digest for name, task in tree.tasks.items()},
-            body=body.ref,
-        )
-        await self._enqueue([record], [body]).wait()
 
     async def open(self, record: records.TaskOpened, body: Sealed, brought: Brought) -> Live:
         """Record a new task, and know it once it is durable."""
@@ -297,6 +300,18 @@ class Ledger:
             elif (live := self._tasks.get(getattr(record, "task", ""))) is not None:
                 live.task = replace(live.task, state=evolve(live.task.state, record, sequence))
 
+    async def _note_loaded(self, tree: Catalogue, digest: str, images: Mapping[str, str]) -> None:
+        body = self.seal(SYSTEM, Files(files=dict(tree.sources)))
+        record = records.ManifestsLoaded(
+            at=self.now(),
+            digest=digest,
+            tools={name: tool.digest for name, tool in tree.tools.items()},
+            tasks={name: task.digest for name, task in tree.tasks.items()},
+            images=dict(images),
+            body=body.ref,
+        )
+        await self._enqueue([record], [body]).wait()
+
     def _enqueue(self, entries: Sequence[Record], bodies: Sequence[Sealed]) -> Ticket:
         return self._evidence.enqueue(
             [records.leaf(entry) for entry in entries],
@@ -323,7 +338,7 @@ class Ledger:
             self._tasks[record.task] = Live(task=self._hydrated(record, brought))
 
     def _restore_tree(self, record: records.ManifestsLoaded) -> None:
-        self._in_force = record.digest
+        self._in_force, self._images = record.digest, record.images
         if record.digest not in self._trees:
             files = self.unseal(SYSTEM, record.body, Files).files
             try:

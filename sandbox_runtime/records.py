@@ -61,7 +61,20 @@ class ManifestsLoaded(_Record):
     """Of the tree's text; those below are of what each manifest means."""
     tools: dict[str, str]
     tasks: dict[str, str]
+    images: dict[str, str] = Field(default={})
+    """Id of each tool's image."""
     body: Body
+
+
+class ManifestsRefused(_Record):
+    """Other manifests were to come into force, and did not. Nothing changed."""
+
+    kind: Literal["manifest.refused"] = "manifest.refused"
+    digest: str
+    """Of their text, as far as it could be read."""
+    broken: Literal["manifests", "machine"]
+    """What did not hold: the manifests themselves, or the images and data that they ask for."""
+    problems: int
 
 
 class Allotment(Strict):
@@ -363,6 +376,7 @@ Record = Annotated[
     BrokerStarted
     | BrokerStopped
     | ManifestsLoaded
+    | ManifestsRefused
     | TaskOpened
     | TaskClosed
     | WorkspaceRemoved

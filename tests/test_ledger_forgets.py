@@ -81,7 +81,7 @@ async def test_manifests_that_no_task_needs_any_more_go_with_their_last_one(
     async with on_stage(tmp_path) as stage:
         live = await stage.open_task()
         other = load_texts({**SOURCES, "tasks/greeting.yaml": TASK + "# reviewed again\n"})
-        await stage.ledger.load(other)
+        await stage.ledger.load(other, {})
         assert len(stage.ledger._trees) == 2  # noqa: SLF001 - memory is what this is about
         stage.clock.at = live.task.state.expires_at + 2 * 86_400 * SECOND
         stage.ledger.forget(DAY)

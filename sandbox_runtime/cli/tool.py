@@ -30,6 +30,7 @@ from sandbox_runtime.manifests.loader import load_tree
 from sandbox_runtime.sandbox import images, lock
 from sandbox_runtime.sandbox.calls import Sandbox
 from sandbox_runtime.sandbox.launcher import Launcher
+from sandbox_runtime.sandbox.tool_images import Locked
 from sandbox_runtime.validators.examine import examine
 
 if TYPE_CHECKING:
@@ -223,7 +224,11 @@ async def _run(
 ) -> tuple[Answered, str]:
     launcher = await Launcher.open(ENGINE, "tool-try")
     sandbox = Sandbox(
-        launcher=launcher, images=locked, data=data, seconds=time.time, monotonic=time.monotonic
+        launcher=launcher,
+        images=Locked(locked),
+        data=data,
+        seconds=time.time,
+        monotonic=time.monotonic,
     )
     limit = permitted.tool.manifest.spec.sandbox.wall_time
     container = sandbox.plan(permitted, wall_ms=int(limit.total_seconds() * 1000))

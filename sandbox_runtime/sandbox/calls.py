@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sandbox_runtime.call import Permitted, Utterance
-    from sandbox_runtime.manifests.catalogue import LoadedTool
     from sandbox_runtime.manifests.model import Program, Tool
     from sandbox_runtime.sandbox.container import Given
     from sandbox_runtime.sandbox.launcher import Finished, Launcher
     from sandbox_runtime.sandbox.streams import Event, Excerpt
+    from sandbox_runtime.sandbox.tool_images import Images
     from sandbox_runtime.strict import Json
     from sandbox_runtime.workspaces import Workspace
 
@@ -66,15 +66,13 @@ class Sandbox:
     """Containers, one a call."""
 
     launcher: Launcher
-    images: Mapping[str, str]
-    """Image id of each tool, from the lock."""
+    images: Images
+    """Says which image is a tool's."""
     data: Mapping[str, Path]
     """Where the operator's data lies, by name."""
     seconds: Callable[[], float]
     """The wall clock, since 1970."""
     monotonic: Callable[[], float]
-    built_for: Mapping[str, str] | None = None
-    """Digest of the manifest that each tool's image was built for. None: of any."""
 
     def plan(
         self, permitted: Permitted, *, wall_ms: int, workspace: Workspace | None = None
@@ -88,7 +86,7 @@ class Sandbox:
         deadline = int(self.seconds() + within.total_seconds() + GRACE)
         spoken = spoken_of(tool.spec.program)
         made = plan(
-            image_id=self._image(permitted.tool),
+            image_id=self.images.of(permitted.tool),
             program=() if spoken else tool.spec.program.command,
             spoken=spoken,
             limits=tool.spec.sandbox.model_copy(update={"wall_time": within}),
@@ -101,15 +99,6 @@ class Sandbox:
         )
         lasting = within // timedelta(milliseconds=1)
         return PlannedCall(self, made, lasting, given(permitted), workspace)
-
-    def _image(self, tool: LoadedTool) -> str:
-        """Return the tool's image; a task keeps its manifests, and no image of later ones."""
-        if self.built_for is not None and self.built_for.get(tool.name) != tool.digest:
-            raise SandboxUnavailable(f"the image of `{tool.name}` is of another manifest of it")
-        try:
-            return self.images[tool.name]
-        except KeyError as error:
-            raise SandboxUnavailable(f"the lock names no image for `{tool.name}`") from error
 
     def _mounts(self, tool: Tool) -> dict[str, str]:
         try:

@@ -39,12 +39,13 @@ from sandbox_runtime.server.edge import Core
 from sandbox_runtime.server.evidence import KeptEvidence
 from sandbox_runtime.server.machine import beside
 from sandbox_runtime.server.rates import Buckets
+from sandbox_runtime.server.reloading import Reloading
 from sandbox_runtime.tending import Tending
 from sandbox_runtime.watching import Watching
 from sandbox_runtime.workspaces import Place, Workspaces
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from sandbox_runtime.errors import EvidenceUnavailable
     from sandbox_runtime.manifests.catalogue import Catalogue
@@ -66,12 +67,15 @@ class Joined:
 
 @asynccontextmanager
 async def joined(
-    settings: Settings, start: Start, on_failure: Callable[[EvidenceUnavailable], None]
+    settings: Settings,
+    start: Start,
+    on_failure: Callable[[EvidenceUnavailable], None],
+    reload_asked: asyncio.Event,
 ) -> AsyncIterator[Joined]:
     """Join a broker's parts. What it uses ends with the block; its last record is `stopped`.
 
-    `on_failure` is called once if the log can no longer be written. Raises `Fault` and
-    `ManifestErrors`.
+    `on_failure` is called once if the log can no longer be written. Whenever `reload_asked` is
+    set, manifests and images are read again. Raises `Fault` and `ManifestErrors`.
     """
     tree = load_tree(Path(settings.manifests))
     root = Path(settings.state_dir)
@@ -91,12 +95,18 @@ async def joined(
             core = _core(
                 settings, tree, ledger, housing=housing, machine=machine, auditing=auditing
             )
-            await _take_over(core, tree, log, broker_id)
+            images = await machine.images(tree)
+            machine.bring(tree, images)
+            await _take_over(core, tree, images, log, broker_id)
+            reloading = Reloading(
+                Path(settings.manifests), ledger=ledger, machine=machine, broker=core.broker
+            )
             with (
                 beside(core.attempts.keep_flushing(settings.strangers_every.total_seconds())),
                 beside(_keep_forgetting(ledger, settings)),
                 beside(housing.keep_tidy(settings.sweep_every.total_seconds())),
                 beside(core.filing.keeping.keep_tending(settings.sweep_every.total_seconds())),
+                beside(reloading.keep_doing(reload_asked)),
             ):
                 yield Joined(id=broker_id, core=core, log=log, tree=tree)
             await core.filing.putting.drain()
@@ -180,7 +190,9 @@ def _core(
     )
 
 
-async def _take_over(core: Core, tree: Catalogue, log: Log, broker_id: str) -> None:
+async def _take_over(
+    core: Core, tree: Catalogue, images: Mapping[str, str], log: Log, broker_id: str
+) -> None:
     started = BrokerStarted(
         at=core.ledger.now(),
         broker=broker_id,
@@ -189,7 +201,7 @@ async def _take_over(core: Core, tree: Catalogue, log: Log, broker_id: str) -> N
     )
     await core.ledger.note(started)
     await core.broker.settle()
-    await core.ledger.load(tree)
+    await core.ledger.load(tree, images)
     await core.housing.tidy()
     await core.filing.keeping.clear()
 

@@ -15,6 +15,7 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,10 +25,19 @@ from sandbox_runtime.errors import Fault, SandboxUnavailable
 from sandbox_runtime.sandbox import images
 from sandbox_runtime.sandbox.calls import Sandbox as Containers
 from sandbox_runtime.sandbox.launcher import Launcher
+from sandbox_runtime.sandbox.tool_images import Kept
 from sandbox_runtime.validators import Limits, Validators
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Collection,
+        Coroutine,
+        Iterator,
+        Mapping,
+    )
 
     from sandbox_runtime.deciding import Sandbox
     from sandbox_runtime.deciding import Validators as Checking
@@ -47,6 +57,11 @@ class Machine:
 
     sandbox: Sandbox
     validators: Checking
+    images: Callable[[Catalogue], Awaitable[Mapping[str, str]]]
+    """Finds the image of each tool of these manifests. Raises `Fault` unless all is there that
+    they ask for; changes nothing."""
+    bring: Callable[[Catalogue, Mapping[str, str]], None]
+    """Has tasks opened from now on run their tools in these images."""
 
 
 class Start(Protocol):
@@ -62,9 +77,8 @@ class Start(Protocol):
 @asynccontextmanager
 async def machine(settings: Settings, tree: Catalogue, broker_id: str) -> AsyncIterator[Machine]:
     """Start validators, find engine and images, and remove what an earlier broker left."""
-    _sourced(tree, settings.data)
-    locked = await asyncio.to_thread(images.locked, settings.lock)
-    _built(tree, locked)
+    finds, kept = partial(_images, settings), Kept()
+    await finds(tree)  # or it is refused before anything starts
     async with AsyncExitStack() as stack:
         launcher = await Launcher.open(Path(settings.engine), broker_id)
         stack.push_async_callback(launcher.aclose)
@@ -75,13 +89,24 @@ async def machine(settings: Settings, tree: Catalogue, broker_id: str) -> AsyncI
         stack.push_async_callback(validators.aclose)
         containers = Containers(
             launcher=launcher,
-            images=locked,
+            images=kept,
             data={name: Path(path) for name, path in settings.data.items()},
             seconds=time.time,
             monotonic=time.monotonic,
-            built_for={name: tool.digest for name, tool in tree.tools.items()},
         )
-        yield Machine(sandbox=containers, validators=validators)
+        yield Machine(
+            sandbox=containers,
+            validators=validators,
+            images=finds,
+            bring=lambda tree, found: kept.bring(tree.tools, found),
+        )
+
+
+async def _images(settings: Settings, tree: Catalogue) -> Mapping[str, str]:
+    _sourced(tree, settings.data)
+    locked = await asyncio.to_thread(images.locked, settings.lock)
+    _built(tree, locked)
+    return {name: locked[name] for name in tree.tools}
 
 
 @contextmanager

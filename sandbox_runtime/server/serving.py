@@ -23,7 +23,7 @@ from sandbox_runtime.server.listening import Listeners
 from sandbox_runtime.server.machine import machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from sandbox_runtime.errors import EvidenceUnavailable
     from sandbox_runtime.server.join import Joined
@@ -69,14 +69,23 @@ class Ending:
 async def serve(
     settings: Settings, *, ready: Callable[[Ready], None], start: Start = machine
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT; on SIGHUP read manifests and images again.
 
     Raises `Fault` and `ManifestErrors` where this broker cannot start, `ListenRefused` where
     it cannot listen, and `EvidenceUnavailable` when its log fails.
     """
     ending = Ending()
-    with _signals(ending):
-        async with joined(settings, start, ending.fail) as parts, AsyncExitStack() as stack:
+    reload_asked = asyncio.Event()
+    handlers = {
+        signal.SIGTERM: ending.ask,
+        signal.SIGINT: ending.ask,
+        signal.SIGHUP: reload_asked.set,
+    }
+    with _signals(handlers):
+        async with (
+            joined(settings, start, ending.fail, reload_asked) as parts,
+            AsyncExitStack() as stack,
+        ):
             listeners = Listeners(core=parts.core, attempts=parts.core.attempts)
             stack.push_async_callback(listeners.close, _LAST_ANSWERS)
             where = await _listen(settings, parts, listeners)
@@ -120,12 +129,12 @@ async def _drain(parts: Joined, listeners: Listeners, ending: Ending, grace: flo
 
 
 @contextmanager
-def _signals(ending: Ending) -> Iterator[None]:
-    loop, both = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT)
-    for number in both:
-        loop.add_signal_handler(number, ending.ask)
+def _signals(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for number in both:
+        for number in handlers:
             loop.remove_signal_handler(number)

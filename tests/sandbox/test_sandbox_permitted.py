@@ -25,6 +25,7 @@ from sandbox_runtime.deciding import Sandbox as NeededSandbox
 from sandbox_runtime.errors import SandboxUnavailable
 from sandbox_runtime.manifests.loader import load_texts
 from sandbox_runtime.sandbox.calls import Sandbox
+from sandbox_runtime.sandbox.tool_images import Kept, Locked
 from tests.support.rooms import PRELUDE, Room
 
 MANIFEST = """\
@@ -65,7 +66,7 @@ def permit(room: Room) -> Permit:
         )
         sandbox = Sandbox(
             launcher=room.launcher,
-            images={"probe": room.image},
+            images=Locked({"probe": room.image}),
             data=sources,
             seconds=time.time,
             monotonic=time.monotonic,
@@ -178,7 +179,11 @@ def test_data_without_a_source_is_unavailable(permit: Permit) -> None:
 def test_a_tool_that_the_lock_does_not_name_is_unavailable(permit: Permit) -> None:
     sandbox, permitted = permit("answer(1)")
     without = Sandbox(
-        launcher=sandbox.launcher, images={}, data={}, seconds=time.time, monotonic=time.monotonic
+        launcher=sandbox.launcher,
+        images=Locked({}),
+        data={},
+        seconds=time.time,
+        monotonic=time.monotonic,
     )
     with pytest.raises(SandboxUnavailable, match="probe"):
         without.plan(permitted, wall_ms=1000)
@@ -186,8 +191,21 @@ def test_a_tool_that_the_lock_does_not_name_is_unavailable(permit: Permit) -> No
 
 def test_a_task_gets_no_image_of_another_manifest_than_its_own(permit: Permit) -> None:
     sandbox, permitted = permit("answer(1)")
-    own = replace(sandbox, built_for={"probe": permitted.tool.digest})
-    assert own.plan(permitted, wall_ms=1000).image == sandbox.images["probe"]
-    later = replace(sandbox, built_for={"probe": "sha256:of-a-later-one"})
+    own, image = permitted.tool, sandbox.images.of(permitted.tool)
+    later = replace(own, digest="sha256:of-a-later-one")
+    kept = Kept()
+    kept.bring({"probe": later}, {"probe": "sha256:" + "1" * 64})
     with pytest.raises(SandboxUnavailable, match="another manifest"):
-        later.plan(permitted, wall_ms=1000)
+        replace(sandbox, images=kept).plan(permitted, wall_ms=1000)
+    kept.bring({"probe": own}, {"probe": image})
+    assert replace(sandbox, images=kept).plan(permitted, wall_ms=1000).image == image
+
+
+def test_an_open_task_keeps_its_image_when_a_tool_is_built_anew(permit: Permit) -> None:
+    sandbox, permitted = permit("answer(1)")
+    own, image = permitted.tool, sandbox.images.of(permitted.tool)
+    again, kept = replace(own), Kept()
+    kept.bring({"probe": own}, {"probe": image})
+    kept.bring({"probe": again}, {"probe": "sha256:" + "1" * 64})
+    assert (kept.of(own), kept.of(again)) == (image, "sha256:" + "1" * 64)
+    assert kept.of(replace(own)) == kept.of(again), "restored: today's, of the same manifest"

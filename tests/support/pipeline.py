@@ -211,7 +211,7 @@ async def on_stage(
     ledger = Ledger(KeptEvidence(log=log, bodies=bodies, keys=keys), clock=clock)
     ledger.restore(layout.reader(state).read())
     tree = load_texts(sources or SOURCES)
-    await ledger.load(tree)
+    await ledger.load(tree, {})
     sandbox, validators = sandbox or Scripted(), validators or InProcess()
     runs = Runs(ledger=ledger, validators=validators, monotonic=time.monotonic)
     place = Place(folder=state / "workspaces", uids=range(70_000, 70_100), headroom=1 << 20)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from sandbox_runtime.deciding import Validators
+    from sandbox_runtime.errors import Fault
     from sandbox_runtime.manifests.catalogue import Catalogue
     from sandbox_runtime.records import Record
 
@@ -103,6 +104,12 @@ class Stage:
 
     sandbox: Scripted = field(default_factory=Scripted)
     validators: Validators = field(default_factory=InProcess)
+    image: str = "sha256:" + "0" * 64
+    """Of every tool."""
+    unready: Fault | None = None
+    """Why the images cannot be had, if they cannot."""
+    brought: list[Mapping[str, str]] = field(default_factory=list)
+    """Images that came into force, one after the other."""
 
     @asynccontextmanager
     async def __call__(
@@ -111,7 +118,17 @@ class Stage:
         tree: Catalogue,  # noqa: ARG002
         broker_id: str,  # noqa: ARG002
     ) -> AsyncIterator[Machine]:
-        yield Machine(sandbox=self.sandbox, validators=self.validators)
+        yield Machine(
+            sandbox=self.sandbox,
+            validators=self.validators,
+            images=self._images,
+            bring=lambda _, found: self.brought.append(found),
+        )
+
+    async def _images(self, tree: Catalogue) -> dict[str, str]:
+        if self.unready is not None:
+            raise self.unready
+        return dict.fromkeys(tree.tools, self.image)
 
 
 @asynccontextmanager
