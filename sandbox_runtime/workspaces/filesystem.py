@@ -37,6 +37,7 @@ _SYSTEM_INODES = 11
 """Of every ext4: the root, and others that nobody sees."""
 _MOST_HELD_BACK = 4096
 """Blocks: the kernel holds back a fiftieth, and no more than this (ext4's `resv_clusters`)."""
+_LOOPS, _DEVICES = Path("/sys/block"), Path("/sys/dev/block")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _PATIENCE = 60.0
 """Seconds that a program gets."""
@@ -152,8 +153,12 @@ class Filesystem:
         _run("mount", "-n", "-o", options, str(self.root), str(self.view))
 
     def _mend(self) -> None:
-        """Make it whole after the machine went down with it."""
-        _run("e2fsck", "-p", str(self.image), fine=(0, 1))
+        """Make it whole after the machine went down with it.
+
+        Where a device has it, it is mounted in some other namespace, and whole.
+        """
+        if not any(_backs(device, self.image) for device in _LOOPS.glob("loop*")):
+            _run("e2fsck", "-p", str(self.image), fine=(0, 1))
 
     def _hand_over(self, uid: int) -> None:
         (self.root / "lost+found").rmdir()
@@ -187,8 +192,8 @@ class Filesystem:
             raise OSError(f"the kernel shows {mount}")
         if not mount.flags >= OPTIONS:
             raise OSError(f"the kernel shows it mounted with {sorted(mount.flags)}")
-        if _backing(mount.device) != str(self.image):
-            raise OSError(f"the kernel shows {_backing(mount.device)} behind it")
+        if not _backs(_DEVICES / mount.device, self.image):
+            raise OSError(f"the kernel shows something else behind {mount.device}")
 
 
 def blocks_for(asked: Asked) -> int:
@@ -211,10 +216,13 @@ def _expect_room(folder: Path, size: int) -> None:
         raise OSError("the disk has no room for it")
 
 
-def _backing(device: str) -> str:
-    """Return the file behind a loop device, by its numbers."""
-    path = Path(f"/sys/dev/block/{device}/loop/backing_file")
-    return path.read_text(encoding="utf-8").rstrip("\n")
+def _backs(device: Path, image: Path) -> bool:
+    """Say whether `image` is behind a device, by its place in sysfs."""
+    try:
+        said = (device / "loop/backing_file").read_text(encoding="utf-8")
+    except OSError:  # there is nothing behind it
+        return False
+    return said.rstrip("\n") == str(image)
 
 
 def _run(program: str, *arguments: str, fine: tuple[int, ...] = (0,)) -> None:

@@ -10,7 +10,18 @@ import docker
 import pytest
 
 from sandbox_runtime.sandbox.images import ToolSource, build
-from tests.support.command import COMMAND, PROGRAM, TASK, TOOL, Running, Start, configured
+from tests.support.command import (
+    COMMAND,
+    NOTES,
+    PROGRAM,
+    TASK,
+    TOOL,
+    WRITER,
+    WRITING,
+    Running,
+    Start,
+    configured,
+)
 from tests.support.rooms import BASE
 from tests.support.serving import write_tree
 
@@ -21,18 +32,26 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def manifests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Yield a tree with one tool, built, and one task."""
+    """Yield a tree with two tools, built, and a task for each."""
     tree = write_tree(
         tmp_path_factory.mktemp("e2e") / "manifests",
-        {"probe/tool.yaml": TOOL, "probe/main.py": PROGRAM, "tasks/probing.yaml": TASK},
+        {
+            "probe/tool.yaml": TOOL,
+            "probe/main.py": PROGRAM,
+            "note/tool.yaml": WRITER,
+            "note/main.py": WRITING,
+            "tasks/probing.yaml": TASK,
+            "tasks/noting.yaml": NOTES,
+        },
     )
     argv = ("/usr/bin/python3", "/tool/main.py")
-    source = ToolSource(name="probe-e2e", folder=tree / "probe", argv=argv)
-    build([source], BASE, tree / "images.lock.json", lambda _: None)
+    tools = [ToolSource(name=f"{n}-e2e", folder=tree / n, argv=argv) for n in ("probe", "note")]
+    build(tools, BASE, tree / "images.lock.json", lambda _: None)
     yield tree
     engine = docker.DockerClient.from_env()
-    for image in engine.images.list(filters={"label": "sandbox-broker.tool=probe-e2e"}):
-        engine.images.remove(str(image.id), force=True)
+    for tool in tools:
+        for image in engine.images.list(filters={"label": f"sandbox-broker.tool={tool.name}"}):
+            engine.images.remove(str(image.id), force=True)
     engine.close()
 
 

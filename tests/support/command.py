@@ -51,6 +51,39 @@ spec:
       arguments: {act: {one_of: [echo, wait, exit, flood, fork, memory]}}
   budgets: {calls: 20, wall_time: 100s}
 """
+WRITER = """\
+apiVersion: sandbox-runtime/v1
+kind: Tool
+metadata: {name: note-e2e, version: 1.0.0, owner: tests}
+spec:
+  description: Write to a file and say what is in it.
+  arguments:
+    text: {type: string, role: control, maxLength: 100}
+    seconds: {type: integer, default: 0}
+  workspace: read_write
+  result: {schema: {type: string}, model_text: {}}
+  sandbox: {wall_time: 20s, pids: 16, memory: 64Mi}
+"""
+NOTES = """\
+apiVersion: sandbox-runtime/v1
+kind: Task
+metadata: {name: noting, version: 1.0.0, owner: tests}
+spec:
+  opened_by: ["uid:0"]
+  workspace: {size: 1Mi}
+  grants:
+    - {id: note, tool: note-e2e, why: to see what stays, max_calls: 20, arguments: {text: {}}}
+  budgets: {calls: 20, wall_time: 200s}
+"""
+WRITING = """\
+import json, os, sys, time
+call = json.load(sys.stdin)["arguments"]
+with open("/workspace/notes", "a") as notes:
+    notes.write(call["text"])
+time.sleep(call["seconds"])
+said = open("/workspace/notes").read()
+os.write(3, json.dumps({"result": said}).encode())
+"""
 PROGRAM = """\
 import json, os, sys, time
 call = json.load(sys.stdin)

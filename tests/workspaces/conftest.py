@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,15 @@ async def workspaces(place: Place) -> AsyncIterator[Workspaces]:
     yield Workspaces(place, {})
     await Workspaces(place, {}).sweep()
     assert traces(place.folder) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MiB, of which nobody else writes."""
+    image, disk = tmp_path / "disk.img", tmp_path / "disk"
+    image.write_bytes(bytes(24 << 20))
+    disk.mkdir()
+    for words in (("mkfs.ext4", "-qF", str(image)), ("mount", "-o", "loop", str(image), str(disk))):
+        subprocess.run(words, check=True)  # noqa: S603 - the test's own words
+    yield disk
+    subprocess.run(("umount", str(disk)), check=True)  # noqa: S603, S607
