@@ -60,13 +60,13 @@ def environment(here: Path) -> dict[str, str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_says_to_type_works_as_written(page: Path, place: tuple[Path, str]) -> None:
     here, task = place
-    taken = steps(page)
+    taken, address = steps(page), f"unix:{here / 'broker.sock'}"
     assert taken, "a page without a command shows its reader nothing"
     for command in taken:
         if isinstance(command, File):
             (here / command.name).write_text(command.text)
             continue
-        words = [word.replace(TASK, task) for word in command.words]
+        words = [word.replace(TASK, task).replace(SOCKET, address) for word in command.words]
         ended = subprocess.run(  # noqa: S603 - our own command
             [COMMAND, *words],
             cwd=here,
@@ -82,5 +82,5 @@ def test_what_a_page_says_to_type_works_as_written(page: Path, place: tuple[Path
     names: dict[str, object] = {}
     for shown in blocks(page, "python"):
         # The page's own words.
-        code = shown.replace(SOCKET, f"unix:{here / 'broker.sock'}").replace(TASK, task)
+        code = shown.replace(SOCKET, address).replace(TASK, task)
         exec(code, names)  # noqa: S102

@@ -15,6 +15,7 @@ from sandbox_runtime import records
 from sandbox_runtime.audit.reading import body
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.call import CheckedResult, Closed
+from sandbox_runtime.cli.log_remote import ending, listed, may_connect
 from sandbox_runtime.cli.options import speaks, state_option
 from sandbox_runtime.cli.output import FAILED, FAULT, Failure, Output
 from sandbox_runtime.cli.reading import found, log_under, parsed
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.audit.gathering import Stored
     from sandbox_runtime.audit.wanted import Wanted
+    from sandbox_runtime.cli.connecting import Connection
     from sandbox_runtime.evidence.verify import Problem, Report
     from sandbox_runtime.records import Record
     from sandbox_runtime.strict import Json, Strict
@@ -47,35 +49,53 @@ def command() -> None:
 
 @command.command("list")
 @state_option
+@may_connect
 @record_wishes
 @click.option("--last", type=click.IntRange(min=1), help="Only so many, the newest.")
 @speaks
-def list_(output: Output, *, state: Path, wanted: Wanted, last: int | None) -> None:
+def list_(
+    output: Output, *, state: Path, remote: Connection | None, wanted: Wanted, last: int | None
+) -> None:
     """List records, a line each, as they are read."""
-    log_under(state)
-    listed = found(state, wanted, last)
+    if remote is None:
+        log_under(state)
+    listing = found(state, wanted, last) if remote is None else listed(remote, wanted, last)
     if output.json:
-        output.listing("records", map(plain, listed))
+        output.listing("records", map(plain, listing))
         return
     output.line(f"[bold]{HEAD}[/]")
-    for one in listed:
+    for one in listing:
         output.plain(row(one))
 
 
 @command.command()
 @state_option
+@may_connect
 @record_wishes
 @click.option("--last", type=click.IntRange(min=1), default=10, show_default=True, help="So many.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what a running broker writes.")
 @speaks
-def tail(output: Output, *, state: Path, wanted: Wanted, last: int, follow: bool) -> None:
+def tail(
+    output: Output,
+    *,
+    state: Path,
+    remote: Connection | None,
+    wanted: Wanted,
+    last: int,
+    follow: bool,
+) -> None:
     """Show the newest records; `--json` writes one JSON document a line."""
-    log_under(state)
+    if remote is None:
+        log_under(state)
     with suppress(KeyboardInterrupt):
-        ending = _ending(state, wanted, last, follow=follow)
+        newest = (
+            _ending(state, wanted, last, follow=follow)
+            if remote is None
+            else ending(remote, wanted, last, follow=follow)
+        )
         if output.json:
-            output.stream(map(plain, ending))
-        for one in ending:
+            output.stream(map(plain, newest))
+        for one in newest:
             output.plain(row(one))
             sys.stdout.flush()
 

@@ -144,6 +144,18 @@ async def test_a_query_takes_what_log_list_takes(here: Served) -> None:
     assert [one.fields["kind"] for one in both] == ["task.opened"] * 2 + ["task.closed"]
 
 
+async def test_the_commands_list_over_the_wire_what_they_list_beside_the_files(
+    here: Served,
+) -> None:
+    await busy(here)
+    remote = ("--connect", here.loopback, "--token", here.token)
+    for words in (("log", "list"), ("log", "list", "--verdict", "refused", "--last", "1")):
+        beside = await asyncio.to_thread(document, *words, "--state", here.settings.state_dir)
+        assert await asyncio.to_thread(document, *words, *remote) == beside
+    as_agent = await asyncio.to_thread(document, "log", "list", "--connect", here.unix)
+    assert (as_agent[0], as_agent[1]["reason"]) == (1, Reason.ROLE_MISSING)
+
+
 async def test_bodies_come_exactly_and_only_when_asked_for(here: Served) -> None:
     await busy(here)
     bodies = layout.bodies(Path(here.settings.state_dir))
