@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, create_model
 
+from sandbox_runtime.destinations.csv.settings import CsvSettings
 from sandbox_runtime.destinations.file.types import MediaType, implied
+from sandbox_runtime.destinations.html.settings import HtmlSettings
 from sandbox_runtime.destinations.registry import DESTINATIONS, dump
 from sandbox_runtime.manifests.command import FLAG, LITERAL, Element, Exits, Stdin, Stdout
 from sandbox_runtime.manifests.constraint import Constraint, Scalar
@@ -417,6 +419,10 @@ class Workspace(Strict):
     """How long after the task's end they are kept."""
     types: Annotated[tuple[MediaType, ...], Field(min_length=1)] | None = None
     """What a file that leaves may be. Left out, what the suffixes in `keep` say; else nothing."""
+    html: HtmlSettings | None = None
+    """What a page that leaves may link to and load. Left out: nothing."""
+    csv: CsvSettings | None = None
+    """How large a table that leaves may be, and what becomes of its formulas."""
 
     @property
     def leaving(self) -> tuple[MediaType, ...]:

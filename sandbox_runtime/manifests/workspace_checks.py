@@ -27,6 +27,7 @@ def workspace(spec: TaskSpec, tools: Mapping[str, Tool]) -> Iterator[Finding]:
     yield from _idle(spec, tools)
     yield from _kept(spec.workspace)
     yield from _leaving(spec.workspace)
+    yield from _unused(spec.workspace)
 
 
 def _missing(spec: TaskSpec, tools: Mapping[str, Tool]) -> Iterator[Finding]:
@@ -72,8 +73,23 @@ def _leaving(asked: Workspace) -> Iterator[Finding]:
             yield Finding(
                 where=(*_WORKSPACE, "keep", index),
                 message=f"no file that {quoted(glob)} is for may leave: its type is not allowed",
-                expected=f"a suffix of these types: {', '.join(asked.types or MEDIA_TYPES)}",
-                mend="name files of such a type, or say which types may leave with `types: […]`",
+                mend="name files of one of these types, and the type under `types` if that is "
+                f"there: {', '.join(MEDIA_TYPES)}",
+            )
+
+
+def _unused(asked: Workspace) -> Iterator[Finding]:
+    """Yield settings of documents that never leave."""
+    for key, media_type, said in (
+        ("html", "text/html", asked.html),
+        ("csv", "text/csv", asked.csv),
+    ):
+        if said is not None and media_type not in asked.leaving:
+            yield Finding(
+                where=(*_WORKSPACE, key),
+                message=f"`{key}` means nothing: no file of type {media_type} may leave",
+                mend=f"add `{media_type}` to `types`, or remove it",
+                on_key=True,
             )
 
 

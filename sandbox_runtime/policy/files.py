@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox_runtime.call import Check, Finding, Objected
+from sandbox_runtime.destinations.registry import dump
 from sandbox_runtime.errors import Reason, Refusal
+from sandbox_runtime.manifests.variables import bind
 from sandbox_runtime.policy.match import lives
 
 if TYPE_CHECKING:
@@ -83,7 +85,10 @@ def inherits(task: OpenTask, subject: str) -> Workspace:
 def way_out(task: OpenTask) -> Check:
     """Return the check that a file passes on its way out."""
     asked = workspace(task)
-    settings: Json = {"types": list(asked.leaving)}
+    settings: dict[str, Json] = {"types": list(asked.leaving)}
+    for kind, said in (("html", asked.html), ("csv", asked.csv)):
+        if said is not None:
+            settings[kind] = bind(dump(said), task.variables)
     return Check(pointer="", kind="file", settings=settings, rule=("spec", "workspace"))
 
 

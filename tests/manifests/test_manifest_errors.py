@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox_runtime.destinations.file.types import MEDIA_TYPES
 from sandbox_runtime.manifests.catalogue import Catalogue
 from sandbox_runtime.manifests.loader import load_texts
 from sandbox_runtime.manifests.problems import ManifestErrors, Problem, Where
@@ -283,6 +284,23 @@ GRANTS = {
         ("  lifetime: {", "  workspace: {size: 1Mi, retain: 1d}\n  lifetime: {"),
         ("9:26: `retain` means nothing without `keep`: no file outlives the task; "
         'say which do, as in `keep: ["*.csv"]`, or remove it'),
+    ),
+    "a kept file of no type that may leave": (
+        ("  lifetime: {", '  workspace: {size: 1Mi, keep: ["*.exe"]}\n  lifetime: {'),
+        ("9:33: no file that `*.exe` is for may leave: its type is not allowed; name files of one "
+        f"of these types, and the type under `types` if that is there: {', '.join(MEDIA_TYPES)}"),
+    ),
+    "a kept file of a type that is not among those named": (
+        ("  lifetime: {",
+         '  workspace: {size: 1Mi, keep: ["*.html"], types: [text/csv]}\n  lifetime: {'),
+        ("9:33: no file that `*.html` is for may leave: its type is not allowed; name files of "
+        f"one of these types, and the type under `types` if that is there: "
+        f"{', '.join(MEDIA_TYPES)}"),
+    ),
+    "settings of documents that never leave": (
+        ("  lifetime: {", "  workspace: {size: 1Mi, types: [text/csv], html: {}}\n  lifetime: {"),
+        ("9:45: `html` means nothing: no file of type text/html may leave; add `text/html` to "
+        "`types`, or remove it"),
     ),
     "a default beyond the longest lifetime": (
         ("max: 8h", "max: 5m"),
