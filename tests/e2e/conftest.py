@@ -60,8 +60,8 @@ def start(tmp_path: Path, manifests: Path) -> Start:
     """Return what starts a broker on this test's state; it is killed when its block ends."""
 
     @asynccontextmanager
-    async def started(**changes: object) -> AsyncIterator[Running]:
-        file = configured(tmp_path, manifests, **changes)
+    async def started(tree: Path | None = None, **changes: object) -> AsyncIterator[Running]:
+        file = configured(tmp_path, tree or manifests, **changes)
         process = await asyncio.create_subprocess_exec(
             *(COMMAND, "serve", "--config", str(file)),
             stdout=asyncio.subprocess.PIPE,
