@@ -18,7 +18,7 @@ from sandbox_runtime.manifests import tree
 from sandbox_runtime.manifests.loader import load_tree
 from sandbox_runtime.manifests.model import Name
 from sandbox_runtime.manifests.problems import did_you_mean
-from sandbox_runtime.manifests.scaffold import EXAMPLE, task_files, tool_files
+from sandbox_runtime.manifests.scaffold import EXAMPLE, task_files, tool_files, tried_tool_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,16 +29,19 @@ if TYPE_CHECKING:
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
-@click.command("init")
-@click.argument("kind", type=click.Choice(["task", "tool"]))
-@click.argument("name")
-@click.option(
+tree_option = click.option(
     "--manifests",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("tool_manifests"),
     show_default=True,
     help="The tree to write into; made where there is none.",
 )
+
+
+@click.command("init")
+@click.argument("kind", type=click.Choice(["task", "tool"]))
+@click.argument("name")
+@tree_option
 @click.option("--tool", help="The tool that a task grants; else the first of the tree.")
 @speaks
 def init_(output: Output, *, kind: str, name: str, manifests: Path, tool: str | None) -> None:
@@ -55,9 +58,31 @@ def init_(output: Output, *, kind: str, name: str, manifests: Path, tool: str | 
     else:
         files = tool_files(name)
     _see_free(known, kind, name)
+    _begun(output, manifests, files, _next(kind, name, manifests))
+
+
+@click.command("init")
+@click.argument("name")
+@tree_option
+@speaks
+def tool_init_(output: Output, name: str, manifests: Path) -> None:
+    """Write a first tool, a task that grants it, and cases; all of it works as it stands.
+
+    Nothing that is there is written over, but the schemas for editors: they are this version's.
+    """
+    _see_name(name)
+    known = load_tree(manifests, shown=manifests) if tree.collect(manifests).texts else None
+    for kind in ("tool", "task"):
+        _see_free(known, kind, name)
+    following = (*_next("task", name, manifests), *_next("tool", name, manifests))
+    _begun(output, manifests, tried_tool_files(name, f"uid:{os.geteuid()}"), following)
+
+
+def _begun(
+    output: Output, manifests: Path, files: Mapping[str, str], following: tuple[str, ...]
+) -> None:
     written = [*_write(manifests, files), *write_schemas(manifests)]
     load_tree(manifests, shown=manifests)
-    following = _next(kind, name, manifests)
     output.result({"written": [str(path) for path in written], "next": list(following)})
     for path in written:
         output.line(f"[green]written[/] {escape(str(path))}")

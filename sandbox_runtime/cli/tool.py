@@ -1,4 +1,4 @@
-"""`sandbox-broker tool`: build the tools' images, list them, try one."""
+"""`sandbox-broker tool`: begin one, build the tools' images, list them, try one, carry them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from sandbox_runtime.call import (
     Permitted,
     ProposedCall,
 )
+from sandbox_runtime.cli.manifest_init import tool_init_
 from sandbox_runtime.cli.options import data_option, manifests_option, sources, speaks
 from sandbox_runtime.cli.output import FAILED, FAULT, USAGE, Failure, Output
+from sandbox_runtime.cli.tool_carry import load_, save_
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Objection
 from sandbox_runtime.destinations.registry import check
@@ -44,7 +46,11 @@ ENGINE = Path("/var/run/docker.sock")
 
 @click.group("tool")
 def command() -> None:
-    """Build the tools' images, list them, try one."""
+    """Begin a tool, build the tools' images, list them, try one, carry them elsewhere."""
+
+
+for each in (tool_init_, save_, load_):
+    command.add_command(each)
 
 
 @command.command("build")

@@ -119,6 +119,28 @@ _ARGUMENTS = """\
 """
 
 
+_TOOL_CASES = Template("""\
+$editor
+# What the tool is told under the task that grants it, and what never reaches it.
+apiVersion: sandbox-runtime/v1
+kind: Test
+task: $name
+
+cases:
+  - name: a name is greeted
+    call: {tool: $name, arguments: {name: Ada}}
+    expect: {verdict: permitted, grant: first, arguments: {name: Ada}}
+
+  - name: nobody is greeted without a name
+    call: {tool: $name, arguments: {}}
+    expect: {verdict: refused, reason: ARGUMENT_MISSING, pointer: /name}
+
+  - name: a name is no novel
+    call: {tool: $name, lengthy: {name: 101}}
+    expect: {verdict: refused, code: schema.maxLength, pointer: /name}
+""")
+
+
 def tool_files(name: str) -> Mapping[str, str]:
     """Return the files of a first tool, by their paths below the tree."""
     return {
@@ -136,6 +158,18 @@ def task_files(name: str, tool: Tool, subject: str) -> Mapping[str, str]:
     return {
         f"tasks/{name}.yaml": task,
         f"tasks/{name}.test.yaml": _CASES.substitute(words, editor=_editor("test")),
+    }
+
+
+def tried_tool_files(name: str, subject: str) -> Mapping[str, str]:
+    """Return the files of a first tool, a task of the same name that grants it, and its cases."""
+    words = {"name": _word(name), "tool": _word(name)}
+    granted = f"{_ARGUMENTS}        name: {{}}\n"
+    task = _TASK.substitute(words, editor=_editor("task"), subject=subject, arguments=granted)
+    return {
+        **tool_files(name),
+        f"{name}/{name}.test.yaml": _TOOL_CASES.substitute(words, editor=_editor("test")),
+        f"tasks/{name}.yaml": task,
     }
 
 

@@ -57,7 +57,7 @@ def build(
     `base` is the id or name of an image that the engine has. `progress` gets sentences.
     """
     before = _before(lock_path)
-    with closing(_client()) as client:
+    with closing(connect()) as client:
         base_id = _image(client, base).id or ""
         python = _interpreter(client, base_id)
         builder = Builder(client=client, base=base_id, python=python, progress=progress)
@@ -74,7 +74,7 @@ def locked(lock_path: Path) -> Mapping[str, str]:
 
 def verify(made: ImagesLock) -> Mapping[str, str]:
     """Return each tool's image id; raise `LockBroken` where engine and lock disagree."""
-    with closing(_client()) as client:
+    with closing(connect()) as client:
         for name, entry in made.tools.items():
             if not _is(client, name, entry):
                 raise LockBroken(
@@ -92,7 +92,8 @@ def _before(path: Path) -> Mapping[str, LockedImage]:
         return {}
 
 
-def _client() -> docker.DockerClient:
+def connect() -> docker.DockerClient:
+    """Return the engine, to be closed; raise `SandboxUnavailable` where there is none."""
     try:
         return docker.DockerClient.from_env(timeout=600)
     except (DockerException, OSError) as error:

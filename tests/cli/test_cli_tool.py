@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from typing import TYPE_CHECKING
+
+import docker
 
 from tests.support.commands import Place, document, run
 
@@ -102,3 +105,36 @@ def test_what_cannot_be_tried_says_how_it_could(place: Place, tmp_path: Path) ->
     code, said = document("tool", "try", "small", text("x"), "--manifests", bare)
     assert code == 3
     assert said["error"].endswith("run `sandbox-broker tool build`")
+
+
+def test_a_begun_tool_builds_holds_its_cases_and_answers_without_an_edit(tmp_path: Path) -> None:
+    begun = run("tool", "init", "begun-test", "--json", cwd=tmp_path)
+    assert begun.returncode == 0, begun.stderr
+    for line in json.loads(begun.stdout)["next"]:
+        ended = run(*shlex.split(line)[1:], cwd=tmp_path)
+        assert ended.returncode == 0, (line, ended.stderr, ended.stdout)
+    covered = run("manifest", "test", "--cover", cwd=tmp_path)
+    assert covered.returncode == 0, covered.stdout
+    assert run("tool", "init", "begun-test", cwd=tmp_path).returncode == 1
+    client = docker.DockerClient.from_env()
+    client.images.remove("sandbox-broker/begun-test:local", force=True)
+    client.close()
+
+
+def test_a_tool_is_carried_by_two_commands(tmp_path: Path) -> None:
+    tree, file = tmp_path / "tool_manifests", tmp_path / "tools.tar"
+    run("tool", "init", "carried-test-2", cwd=tmp_path)
+    run("tool", "build", cwd=tmp_path)
+    saved = run("tool", "save", str(file), "--json", cwd=tmp_path)
+    assert saved.returncode == 0, saved.stderr
+    (tree / "images.lock.json").unlink()
+    loaded = run("tool", "load", str(file), "--digest", "sha256:0", cwd=tmp_path)
+    assert loaded.returncode != 0
+    assert not (tree / "images.lock.json").exists()
+    digest = json.loads(saved.stdout)["digest"]
+    loaded = run("tool", "load", str(file), "--digest", digest, "--json", cwd=tmp_path)
+    assert loaded.returncode == 0, loaded.stderr
+    assert json.loads(loaded.stdout)["lacking"] == []
+    client = docker.DockerClient.from_env()
+    client.images.remove("sandbox-broker/carried-test-2:local", force=True)
+    client.close()
