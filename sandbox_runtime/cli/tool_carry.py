@@ -50,7 +50,7 @@ def load_(output: Output, file: Path, digest: str | None, manifests: Path) -> No
 
     The manifests themselves come from where they are reviewed.
     """
-    tools = load_tree(manifests).tools
+    tools = load_tree(manifests, shown=manifests).tools
     expected = digest.removeprefix("sha256:") if digest is not None else None
     try:
         made = carrying.load(file, manifests / LOCK, expected=expected)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Objection
-from sandbox_runtime.destinations.path import normal
+from sandbox_runtime.destinations.path import HERE, normal
 from sandbox_runtime.manifests.command import END, Word
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _below(argument: str, folder: str, text: str) -> str:
         raise NoWord(argument, objection.code, objection.problem, objection.hint) from objection
     if spelt != text:
         raise NoWord(argument, "path.spelling", "the path is not in its one spelling")
-    return folder + text
+    return folder.rstrip("/") if text == HERE else folder + text
 
 
 def _sized(word: Word, text: str) -> str:

@@ -1,5 +1,5 @@
 """Names of files in a task's workspace."""
 
-from sandbox_runtime.destinations.path.destination import Path, PathSettings, normal
+from sandbox_runtime.destinations.path.destination import HERE, Path, PathSettings, normal
 
-__all__ = ["Path", "PathSettings", "normal"]
+__all__ = ["HERE", "Path", "PathSettings", "normal"]
