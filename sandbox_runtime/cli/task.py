@@ -150,7 +150,7 @@ def _listed(one: TaskRecords, now: Micros) -> dict[str, Json]:
         "manifest": one.opened.manifest,
         "subject": one.opened.subject,
         "opened_at": one.opened.at,
-        "expires_at": one.opened.expires_at,
+        "expires_at": one.state.expires_at,
         "closed_at": one.closed.at if one.closed is not None else None,
         "standing": one.standing(now),
         "calls": one.state.started,
@@ -181,7 +181,7 @@ def _show(output: Output, one: TaskRecords, now: Micros) -> None:
             ("manifest", f"{opened.manifest} ({opened.manifest_digest})"),
             ("opened by", opener(opened)),
             ("opened", f"{clock(opened.at)} UTC, record {one.sequence}"),
-            ("expires", f"{clock(opened.expires_at)} UTC"),
+            ("expires", f"{clock(one.state.expires_at)} UTC"),
             ("prompt", ", ".join(opened.prompt) or "none"),
         ],
     )

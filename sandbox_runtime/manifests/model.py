@@ -399,7 +399,7 @@ class Budgets(Strict):
     result_bytes: Annotated[Size, sizes("1B", "1Gi")] = 1 << 20
     """Sum of what came back and was released."""
     refusals: Annotated[int, Field(ge=1, le=100_000)] = 100
-    """After so many refused calls nothing more of the task is decided or logged."""
+    """After so many refused calls and answers nothing more of the task is decided or logged."""
     checks: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
     """The same for calls that were checked only."""
     outputs: Annotated[int, Field(ge=1, le=10_000)] = 20

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from sandbox_runtime.strict import Json
     from sandbox_runtime.task import OpenTask
 
-MAX_OUTPUT_BYTES = 512 << 10
-"""Of what a model may write. With what each destination makes of it, the log has room for that."""
+MAX_OUTPUT_BYTES = 256 << 10
+"""Of what a model may write. The log has room for it and for what each destination makes of it: an
+append that did not fit would be a check that nobody counts."""
 MAX_OUTPUT_DEPTH = 64
 
 _OUTPUTS: Rule = ("spec", "outputs")

@@ -872,7 +872,7 @@ class TaskBudgets(google.protobuf.message.Message):
     result_bytes: builtins.int
     """Bytes of results that were released."""
     refusals: builtins.int
-    """Calls that were refused."""
+    """Calls and final answers that were refused."""
     checks: builtins.int
     """Calls that were checked only."""
     outputs: builtins.int

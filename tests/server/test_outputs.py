@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandbox_runtime import policy
-from sandbox_runtime.audit import reading
+from sandbox_runtime.audit import gathering, reading
+from sandbox_runtime.audit.timeline import timeline
 from sandbox_runtime.audit.verifying import verify
-from sandbox_runtime.client import Broker, CallRefused, Model
+from sandbox_runtime.cli.rows import row
+from sandbox_runtime.client import Broker, CallRefused, Model, ModelCall
 from sandbox_runtime.errors import Mender, Reason
 from sandbox_runtime.evidence import layout
 from sandbox_runtime.output import AcceptedOutput, OutputCandidate, ProposedOutput
@@ -251,7 +254,7 @@ async def test_a_check_that_fells_its_worker_is_recorded_and_refuses(tmp_path: P
     try:
         async with serving(tmp_path, Stage(validators=pool)) as here, here.client() as broker:
             task = await opened(broker)
-            refused = await refusal(task, "report", {**GOOD, "text": "x" * 300_000})
+            refused = await refusal(task, "report", {**GOOD, "text": "x" * 250_000})
             used = (await task.status()).used.outputs
     finally:
         await pool.aclose()
@@ -308,3 +311,26 @@ def use(address: str) -> object:
 
 async def test_a_blocking_client_checks_too(here: Served) -> None:
     assert await asyncio.to_thread(use, here.unix) == GOOD
+
+
+async def test_a_task_s_timeline_tells_of_answers_models_and_more_time(here: Served) -> None:
+    async with here.client() as broker:
+        task = await opened(broker)
+        await task.record_model_call(
+            ModelCall(provider="example", model="large", input_tokens=7, accepted=False)
+        )
+        await task.check_output("report", GOOD, output_id="o-1")
+        await refusal(task, "report", [], output_id="o-2")
+        await task.extend(timedelta(minutes=30))
+    stored = list(reading.stored(Path(here.settings.state_dir)))
+    (found,) = gathering.tasks(stored)
+    told = [event.what for event in timeline(found, found.opened.at)]
+    assert told[1:] == [
+        "model example/large called, it claims: 7 tokens in, 0 out, 0 ms, its answer rejected",
+        "output report o-1: accepted, 28 bytes",
+        "output report o-2: refused OUTPUT_NOT_ALLOWED schema.type",
+        f"extended by {SUBJECT}: it lives for 30m",
+    ]
+    rows = [row(one) for one in stored]
+    assert any("output.checked" in one and "refused OUTPUT_NOT_ALLOWED by" in one for one in rows)
+    assert any("model.call" in one and "example/large" in one for one in rows)
