@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar, overload
 
 import grpc.aio
 
-from sandbox_runtime.client import sending, wire
+from sandbox_runtime.client import output_wire, sending, wire
 from sandbox_runtime.client.files_asynchronous import AsyncFiles
 from sandbox_runtime.client.reading import failure
 from sandbox_runtime.client.waiting import Waiting, ended
@@ -265,7 +265,7 @@ class AsyncTask(AsyncFiles):
 
     async def outputs(self, *, timeout: float | None = None) -> list[OutputDefinition]:
         """Return which final answers the task may give."""
-        outputs = await self._send(wire.list_outputs(self.id), timeout)
+        outputs = await self._send(output_wire.list_outputs(self.id), timeout)
         return list(outputs)
 
     async def check_output(
@@ -283,7 +283,7 @@ class AsyncTask(AsyncFiles):
         With `as_written`, `value` is the answer's JSON text as the model wrote it. The same
         `output_id` sent again returns the same verdict and spends nothing.
         """
-        asked = wire.check_output(
+        asked = output_wire.check_output(
             self.id,
             output_id or secrets.token_hex(16),
             output,

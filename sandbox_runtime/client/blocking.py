@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar, overload
 
 import grpc
 
-from sandbox_runtime.client import sending, wire
+from sandbox_runtime.client import output_wire, sending, wire
 from sandbox_runtime.client.files_blocking import Files
 from sandbox_runtime.client.reading import failure
 from sandbox_runtime.client.waiting import Waiting, ended
@@ -259,7 +259,7 @@ class Task(Files):
 
     def outputs(self, *, timeout: float | None = None) -> list[OutputDefinition]:
         """Return which final answers the task may give."""
-        outputs = self._send(wire.list_outputs(self.id), timeout)
+        outputs = self._send(output_wire.list_outputs(self.id), timeout)
         return list(outputs)
 
     def check_output(
@@ -277,7 +277,7 @@ class Task(Files):
         With `as_written`, `value` is the answer's JSON text as the model wrote it. The same
         `output_id` sent again returns the same verdict and spends nothing.
         """
-        asked = wire.check_output(
+        asked = output_wire.check_output(
             self.id,
             output_id or secrets.token_hex(16),
             output,

@@ -24,11 +24,9 @@ from sandbox_runtime.client.values import (
     CallState,
     CallStatus,
     CallWithheld,
-    CheckedOutput,
     Model,
     OpenedTask,
     Outcome,
-    OutputDefinition,
     Permission,
     RecordedRefusal,
     ToolDefinition,
@@ -81,7 +79,7 @@ def open_task(
     request = pb.OpenTaskRequest(
         manifest=manifest,
         prompt=_prompt(prompt),
-        variables_json=_printed(dict(variables)),
+        variables_json=printed(dict(variables)),
         lifetime=_duration(lifetime),
     )
     return Exchange(method="OpenTask", request=request, read=_opened, repeatable=False)
@@ -179,29 +177,6 @@ def record_model_call(task: str, call: ModelCall) -> Exchange[int]:
     )
 
 
-def list_outputs(task: str) -> Exchange[tuple[OutputDefinition, ...]]:
-    """Ask which final answers the task may give."""
-    request = pb.ListOutputsRequest(task_id=task)
-    return Exchange(method="ListOutputs", request=request, read=_outputs)
-
-
-def check_output(
-    task: str, output_id: str, output: str, value: Json, *, model: Model | None, as_written: bool
-) -> Exchange[CheckedOutput]:
-    """Bring a final answer. Repeatable: the output id makes it the same answer."""
-    request = pb.CheckOutputRequest(
-        task_id=task, output_id=output_id, output=output, model=_claimed(model)
-    )
-    if as_written:
-        request.value_json = value
-    elif isinstance(value, str):
-        request.text = value
-    else:
-        request.value_json = _printed(value)
-    read = partial(_checked_output, output_id=output_id)
-    return Exchange(method="CheckOutput", request=request, read=read)
-
-
 def close_task(task: str) -> Exchange[int]:
     """End the task; the answer is how many calls that cancelled."""
     request = pb.CloseTaskRequest(task_id=task)
@@ -212,11 +187,12 @@ def tool_call(
     call_id: str, tool: str, arguments: Mapping[str, Json] | str, model: Model | None
 ) -> pb.ToolCall:
     """Return a proposed call. `arguments` as text go out as the model wrote them."""
-    text = arguments if isinstance(arguments, str) else _printed(dict(arguments))
-    return pb.ToolCall(call_id=call_id, tool=tool, arguments_json=text, model=_claimed(model))
+    text = arguments if isinstance(arguments, str) else printed(dict(arguments))
+    return pb.ToolCall(call_id=call_id, tool=tool, arguments_json=text, model=claimed_model(model))
 
 
-def _claimed(model: Model | None) -> pb.ModelContext:
+def claimed_model(model: Model | None) -> pb.ModelContext:
+    """Return what a caller claims of a model."""
     claimed = model or Model()
     return pb.ModelContext(
         provider=claimed.provider,
@@ -251,7 +227,8 @@ def _prompt(parts: Sequence[Prompt]) -> list[pb.PromptPart]:
     return [pb.PromptPart(source=_SOURCES[part.source], text=part.text) for part in parts]
 
 
-def _printed(value: Json) -> str:
+def printed(value: Json) -> str:
+    """Return a value as JSON text."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -281,27 +258,6 @@ def _tools(answer: pb.ListToolsResponse) -> tuple[ToolDefinition, ...]:
             calls_left=tool.calls_left,
         )
         for tool in answer.tools
-    )
-
-
-def _outputs(answer: pb.ListOutputsResponse) -> tuple[OutputDefinition, ...]:
-    return tuple(
-        OutputDefinition(
-            name=output.name,
-            description=output.description,
-            schema=json.loads(output.schema_json),
-            checks_left=output.checks_left,
-        )
-        for output in answer.outputs
-    )
-
-
-def _checked_output(answer: pb.CheckOutputResponse, *, output_id: str) -> CheckedOutput:
-    return CheckedOutput(
-        output_id=output_id,
-        value=json.loads(answer.value_json),
-        changes=tuple(answer.changes),
-        record=answer.record,
     )
 
 
