@@ -26,8 +26,8 @@ _HIGHEST_PORT = 65535
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
-    r"(?:Z|[+-][0-9]{2}:[0-9]{2})"
+    r"(?P<second>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?P<fraction>\.[0-9]{1,6})?(?P<offset>Z|[+-][0-9]{2}:[0-9]{2})"
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -40,7 +40,11 @@ _URI = re.compile(
 )
 _AUTHORITY = re.compile(r"(?i:https?)://[^/?#]*")
 _ESCAPE = re.compile(r"%(?P<code>[0-9A-Fa-f]{2})?")
-_FIRST_PRINTABLE, _DELETE = 0x20, 0x7F
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
+_STEP = re.compile(r"/|%2F|%5C")
+"""What parts a path's steps, to some reader of it."""
+_DELETE = "\x7f"
+_PORTS: Mapping[str, int] = MappingProxyType({"http": 80, "https": 443})
 
 
 class NotOfFormat(ValueError):  # noqa: N818 - a finding about a text, not a fault
@@ -64,9 +68,13 @@ def _date(text: str) -> str:
 
 
 def _date_time(text: str) -> str:
-    _expect(_DATE_TIME.fullmatch(text))
+    found = _DATE_TIME.fullmatch(text)
+    if found is None or found["offset"] == "-00:00":  # which is an offset that nobody knows
+        raise ValueError
     datetime.fromisoformat(text)
-    return text
+    fraction = (found["fraction"] or "").rstrip("0").rstrip(".")
+    offset = "Z" if found["offset"] == "+00:00" else found["offset"]
+    return f"{found['second']}{fraction}{offset}"
 
 
 def _uuid(text: str) -> str:
@@ -90,34 +98,43 @@ def _email(text: str) -> str:
 
 
 def _uri(text: str) -> str:
-    spelt = _AUTHORITY.sub(lambda found: found[0].lower(), text, count=1)
-    found = _URI.fullmatch(spelt)
+    found = _URI.fullmatch(_AUTHORITY.sub(lambda authority: authority[0].lower(), text, count=1))
     if found is None or len(text) > _LONGEST_URI:
         raise ValueError
-    _host(found["host"])
-    _expect(found["port"] is None or int(found["port"]) <= _HIGHEST_PORT)
-    _escapes(found["path"] + found["rest"])
-    steps = found["path"].replace("%2e", ".").replace("%2E", ".").split("/")
-    _expect(not {".", ".."} & set(steps))
-    return spelt
+    path, rest = _escaped(found["path"]) or "/", _escaped(found["rest"])
+    _expect(not {".", ".."} & set(_STEP.split(path)))
+    return f"{found['scheme']}://{_host(found['host'])}{_port(found)}{path}{rest}"
 
 
-def _host(text: str) -> None:
+def _host(text: str) -> str:
+    if text.startswith("["):
+        return f"[{IPv6Address(text[1:-1])}]"
     try:
-        if text.startswith("["):
-            IPv6Address(text[1:-1])
-        else:
-            IPv4Address(text)
+        return str(IPv4Address(text))
     except AddressValueError:
-        _expect(not text.startswith("["))
-        _hostname(text)
+        return _hostname(text)
 
 
-def _escapes(text: str) -> None:
-    """Refuse escapes of nothing, and of control characters: decoded, they split lines."""
-    for found in _ESCAPE.finditer(text):
-        _expect(found["code"])
-        _expect(_FIRST_PRINTABLE <= int(found["code"], 16) != _DELETE)
+def _port(found: re.Match[str]) -> str:
+    if found["port"] is None or int(found["port"]) == _PORTS[found["scheme"]]:
+        return ""
+    _expect(int(found["port"]) <= _HIGHEST_PORT)
+    return f":{int(found['port'])}"
+
+
+def _escaped(text: str) -> str:
+    """Return a text in which nothing is escaped that need not be (RFC 3986, 6.2.2).
+
+    Escapes of nothing are refused, and of control characters: decoded, they split lines.
+    """
+    return _ESCAPE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    _expect(found["code"])
+    character = chr(int(found["code"], 16))
+    _expect(character >= " " and character != _DELETE)
+    return character if _UNRESERVED.fullmatch(character) else found[0].upper()
 
 
 def _expect(holds: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote, urlsplit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,16 @@ WELL: dict[str, tuple[Format, str, str]] = {
     "a day": ("date", "2026-11-21", "2026-11-21"),
     "a leap day": ("date", "2024-02-29", "2024-02-29"),
     "a time in UTC": ("date-time", "2026-11-21T05:30:00Z", "2026-11-21T05:30:00Z"),
+    "a time in UTC by its offset": (
+        "date-time",
+        "2026-11-21T05:30:00.2500+00:00",
+        "2026-11-21T05:30:00.25Z",
+    ),
+    "a time with nothing behind its second": (
+        "date-time",
+        "2026-11-21T05:30:00.000Z",
+        "2026-11-21T05:30:00Z",
+    ),
     "a time elsewhere": ("date-time", "2026-11-21T05:30:00.25+05:30", ""),
     "a mailbox": ("email", "ada.lovelace+x@example.com", ""),
     "a mailbox's host in capitals": ("email", "Ada@EXAMPLE.com", "Ada@example.com"),
@@ -21,9 +33,18 @@ WELL: dict[str, tuple[Format, str, str]] = {
     "an internationalised host in ASCII": ("hostname", "xn--bcher-kva.example", ""),
     "an address": ("uri", "https://example.com/a/b?c=d&e=%C3%A4#f", ""),
     "an address in capitals": ("uri", "HTTPS://Example.COM/Path", "https://example.com/Path"),
-    "an address with a port": ("uri", "http://example.com:8080", ""),
+    "an address without a path": ("uri", "https://example.com?a", "https://example.com/?a"),
+    "a port that goes without saying": ("uri", "https://a.example:443/", "https://a.example/"),
+    "a port with noughts": ("uri", "https://a.example:00444/", "https://a.example:444/"),
+    "escapes that need not be": (
+        "uri",
+        "https://a.example/%7euser/%c3%a4?q=%41",
+        "https://a.example/~user/%C3%A4?q=A",
+    ),
+    "a long IPv6 address": ("uri", "http://[2001:DB8:0:0:0:0:0:1]/", "http://[2001:db8::1]/"),
+    "an address with a port": ("uri", "http://example.com:8080/", ""),
     "an IPv4 address": ("uri", "http://192.0.2.1/", ""),
-    "an IPv6 address": ("uri", "http://[2001:db8::1]:80/", ""),
+    "an IPv6 address": ("uri", "http://[2001:db8::1]:81/", ""),
     "a UUID": ("uuid", "0192f0c1-7b3e-7c11-9d5e-2f6a1c3b4d5e", ""),
     "a UUID in capitals": (
         "uuid",
@@ -42,6 +63,7 @@ HOSTILE: dict[str, tuple[Format, str]] = {
     "the year nought": ("date", "0000-01-01"),
     "a time of nowhere": ("date-time", "2026-11-21T05:30:00"),
     "a time with a space": ("date-time", "2026-11-21 05:30:00Z"),
+    "an offset that nobody knows": ("date-time", "2026-11-21T05:30:00-00:00"),
     "a leap second": ("date-time", "2016-12-31T23:59:60Z"),
     "a time of day that is none": ("date-time", "2026-11-21T24:30:00Z"),
     "an offset of a day": ("date-time", "2026-11-21T05:30:00+24:00"),
@@ -91,6 +113,8 @@ HOSTILE: dict[str, tuple[Format, str]] = {
     "half an escape": ("uri", "https://example.com/a%2"),
     "a way up": ("uri", "https://example.com/a/../b"),
     "an escaped way up": ("uri", "https://example.com/a/%2E./b"),
+    "a way up behind an escaped slash": ("uri", "https://example.com/a%2F..%2fb"),
+    "a way up behind an escaped backslash": ("uri", "https://example.com/a%5c..%5cb"),
     "a port too high": ("uri", "https://example.com:65536/"),
     "a host as one number": ("uri", "http://2130706433/"),
     "an octal address": ("uri", "http://0177.0.0.1/"),
@@ -133,3 +157,24 @@ def test_whatever_passes_is_one_printable_line_and_stays_as_it_is(
         assert form.isascii()
         assert form.isprintable()
         assert canonical(format_, form) == form
+
+
+PIECES = st.sampled_from(
+    "http https : // / \\ @ a.example evil.example 127.1 0x7f [ ] ::1 % %2e %2F %5c %40 %00 .. ? # "
+    "A \u0430 \t".split(" ")
+)
+
+
+@given(st.lists(PIECES, max_size=8).map("".join))
+def test_an_address_leads_where_another_reader_says_it_does(tail: str) -> None:
+    for text in (tail, f"https://{tail}", f"https://a.example{tail}"):
+        try:
+            form = canonical("uri", text)
+        except NotOfFormat:
+            continue
+        read = urlsplit(form)
+        assert read.scheme in {"http", "https"}
+        assert (read.username, read.password) == (None, None)
+        assert read.hostname
+        assert form.startswith((f"{read.scheme}://{read.hostname}", f"{read.scheme}://["))
+        assert not {".", ".."} & set(unquote(read.path).split("/")), form
