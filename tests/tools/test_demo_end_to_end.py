@@ -69,8 +69,19 @@ def test_the_chart_is_there(shown: dict[str, Any]) -> None:
     assert Path(shown["chart"]).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
-def test_a_wrong_manifest_is_told_and_restarts_lose_nothing(shown: dict[str, Any]) -> None:
+def test_a_wrong_manifest_is_told_files_travel_and_restarts_lose_nothing(
+    shown: dict[str, Any],
+) -> None:
     scenes = {scene["name"]: scene for scene in shown["scenes"]}
-    assert set(scenes) == {"wrong manifest", "agent restarts", "broker restarts"}
+    assert set(scenes) == {
+        *("wrong manifest", "file brought", "page fetched"),
+        *("agent restarts", "broker restarts"),
+    }
     assert not any(scene["surprise"] for scene in scenes.values())
     assert "tasks/monthly-delay-report.yaml:" in scenes["wrong manifest"]["saw"]
+
+
+def test_the_page_that_was_fetched_runs_and_loads_nothing(shown: dict[str, Any]) -> None:
+    page = Path(shown["chart"]).with_name("report.html").read_text()
+    assert "July was the worst month." in page
+    assert not any(planted in page for planted in ("<script", "203.0.113.7", "javascript:"))

@@ -11,7 +11,7 @@ from sandbox_runtime.audit.reading import CallView
 from sandbox_runtime.cli.demo import restarts
 from sandbox_runtime.cli.demo.flights import PLANTED
 from sandbox_runtime.cli.demo.play import Played, Told, propose
-from sandbox_runtime.cli.demo.restarts import Scene
+from sandbox_runtime.cli.demo.scene import Scene
 from sandbox_runtime.cli.demo.screen import Showing, answer, stages, texts, wrapped
 from sandbox_runtime.cli.demo.story import STEPS, Step, Verdict
 from sandbox_runtime.client import BrokerUnavailable, CallEnd, CallRefused, Outcome, ToolError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sandbox_runtime.audit.reading import calls
-from sandbox_runtime.cli.demo import archive, flights, restarts, serving, story
+from sandbox_runtime.cli.demo import archive, files, flights, restarts, serving, story
 from sandbox_runtime.cli.demo.ending import ending
 from sandbox_runtime.cli.demo.play import play
 from sandbox_runtime.cli.demo.screen import Screen, Showing, document
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.audit.reading import CallView
     from sandbox_runtime.cli.demo.play import Played
-    from sandbox_runtime.cli.demo.restarts import Scene
+    from sandbox_runtime.cli.demo.scene import Scene
     from sandbox_runtime.cli.demo.serving import Places, Serving
     from sandbox_runtime.client import Task
 
@@ -85,7 +85,10 @@ def perform(places: Places, screen: Screen) -> Showing:
                 story.MANIFEST, prompt=[typed(story.ASKED)], variables=story.VARIABLES
             ) as task,
         ):
+            screen.chapter("The task")
+            scenes.append(screen.scene(files.brought(task)))
             played = play_all(task, places, screen)
+            scenes.append(screen.scene(files.fetched(task, places.root / story.PAGE_FILE)))
             scenes += restart_all(broker, task, played, screen)
     except BrokerError as failure:
         raise Failure(f"the broker says: {failure}", f"see {places.diagnostics}") from failure
@@ -100,13 +103,12 @@ def restart_all(
     """Have the agent and then the broker start anew."""
     screen.chapter("Agent and broker are started anew")
     yield screen.scene(restarts.agent_restarts(broker, task))
-    first = next(one for one in played if one.step.name == story.HELPFUL[0].name)
+    first = next(one for one in played if one.step.name == "delays")
     yield screen.scene(restarts.broker_restarts(broker, task, first))
 
 
 def play_all(task: Task, places: Places, screen: Screen) -> list[Played]:
     """Play all steps, each with what the earlier ones answered."""
-    screen.chapter("The task")
     screen.field("asked", story.ASKED)
     screen.field("task", f"{task.id} under {story.MANIFEST}, {story.VARIABLES}")
     screen.tools(task.tools())

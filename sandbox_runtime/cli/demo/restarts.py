@@ -10,11 +10,11 @@ import json
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
+from sandbox_runtime.cli.demo.scene import Scene
 from sandbox_runtime.cli.demo.serving import COMMAND
 from sandbox_runtime.cli.demo.story import MANIFEST
 from sandbox_runtime.client import Broker, CallState
@@ -35,18 +35,6 @@ SLOW = dedent(
 ).strip()
 PATIENCE = 30.0
 """Seconds for one request."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """Something that was tried beside the agent's calls."""
-
-    name: str
-    tries: str
-    """For who watches."""
-    saw: str
-    surprise: str = ""
-    """What must have been seen instead; empty: it was."""
 
 
 def wrong_manifest(manifests: Path) -> Scene:

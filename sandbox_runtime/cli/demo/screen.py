@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.cli.demo.ending import Ending
     from sandbox_runtime.cli.demo.play import Played
-    from sandbox_runtime.cli.demo.restarts import Scene
+    from sandbox_runtime.cli.demo.scene import Scene
     from sandbox_runtime.cli.output import Output
     from sandbox_runtime.client import ToolDefinition
     from sandbox_runtime.strict import Json
@@ -36,7 +36,7 @@ COLOURS = {
 ALARM = "bold red"
 ORDER = ("match", "check", "decide", "create", "attach", "start", "ready", "readback", "run")
 """Of a call's life. Records keep their keys in another order."""
-PROGRAMS = ("query", "code")
+PROGRAMS = ("query", "code", "body")
 """Arguments that are shown whole, as they are written."""
 
 
