@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.client import ToolDefinition
     from sandbox_runtime.strict import Json
 
-WIDTH, LABEL = 100, 11
+WIDTH, LABEL = 100, 13
 SHORT = 120
 COLOURS = {
     Verdict.ALLOWED: "bold green",
