@@ -53,6 +53,29 @@ class BrokerStopped(_Record):
     broker: str
 
 
+class IdentityIssued(_Record):
+    """Somebody was given a token or a certificate, which counts from here on."""
+
+    kind: Literal["operator.identity_issued"] = "operator.identity_issued"
+    identity: str
+    subject: str
+    roles: tuple[str, ...]
+    claims: dict[str, str | int | float | bool]
+    issued_as: Literal["token", "certificate"]
+    expires_at: Micros
+    digest: str
+    """Of all that was issued, the digest of token or certificate included."""
+
+
+class IdentityRevoked(_Record):
+    """An issued identity counts no more, for good."""
+
+    kind: Literal["operator.identity_revoked"] = "operator.identity_revoked"
+    identity: str
+    cause: Literal["revoked", "missing"]
+    """`missing`: it is gone from the book of identities."""
+
+
 class ManifestsLoaded(_Record):
     """A tree of manifests came into force. The body holds its files, to be loaded again."""
 
@@ -375,6 +398,8 @@ class RefusalsSpent(_Record):
 Record = Annotated[
     BrokerStarted
     | BrokerStopped
+    | IdentityIssued
+    | IdentityRevoked
     | ManifestsLoaded
     | ManifestsRefused
     | TaskOpened

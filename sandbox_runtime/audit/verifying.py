@@ -74,6 +74,7 @@ class _Story:
     """Which tasks are open and which calls are under way, record by record."""
 
     def __init__(self) -> None:
+        self._issued: set[str] = set()
         self._open: set[str] = set()
         self._known: set[str] = set()
         self._housed: set[str] = set()
@@ -83,7 +84,16 @@ class _Story:
 
     def tell(self, record: Record) -> None:
         match record:
+            case records.IdentityIssued():
+                self._expect(record.identity not in self._issued, "the identity was issued before")
+                self._issued.add(record.identity)
+            case records.IdentityRevoked():
+                self._expect(record.identity in self._issued, "the identity was never issued")
             case records.TaskOpened():
+                self._expect(
+                    record.identity is None or record.identity in self._issued,
+                    "opened by an identity that was never issued",
+                )
                 self._begin(record)
             case records.TaskClosed():
                 self._expect(record.task in self._open, "the task is not open")

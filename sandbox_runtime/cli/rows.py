@@ -61,8 +61,8 @@ def _what(record: Record) -> str:
             return f"{record.size} bytes"
         case records.FileHeldBack():
             return record.code
-        case records.AuthRefused():
-            return f"{record.count} attempts without a valid credential"
+        case records.AuthRefused() | records.IdentityIssued() | records.IdentityRevoked():
+            return _of_callers(record)
         case _:
             return _of_task(record)
 
@@ -80,3 +80,15 @@ def _of_task(record: Record) -> str:
             return f"{claimed.provider}/{claimed.model}, {claimed.latency_ms:.0f} ms, it claims"
         case _:
             return ""
+
+
+def _of_callers(
+    record: records.AuthRefused | records.IdentityIssued | records.IdentityRevoked,
+) -> str:
+    match record:
+        case records.AuthRefused():
+            return f"{record.count} attempts without a valid credential"
+        case records.IdentityIssued():
+            return f"{record.issued_as} {record.identity} for {record.subject}"
+        case records.IdentityRevoked():
+            return f"{record.identity}: {record.cause}"

@@ -87,12 +87,15 @@ def _announcer(output: Output) -> Callable[[Ready], None]:
                 "broker": ready.broker,
                 "socket": f"unix:{ready.socket}",
                 "port": ready.port,
+                "tls": ready.tls,
                 "token_file": str(ready.token_file) if ready.token_file else None,
             }
         )
         output.plain(f"ready on unix:{ready.socket}")
         if ready.port is not None:
             output.plain(f"ready on 127.0.0.1:{ready.port}, token in {ready.token_file}")
+        if ready.tls is not None:
+            output.plain(f"ready on {ready.tls}, with TLS")
         sys.stdout.flush()
 
     return announce

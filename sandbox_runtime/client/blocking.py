@@ -44,9 +44,9 @@ A = TypeVar("A")
 class Broker:
     """A connection to a broker. Threads may share it."""
 
-    def __init__(self, channel: grpc.Channel, token: str | None) -> None:
+    def __init__(self, channel: grpc.Channel, shown: sending.Credentials) -> None:
         """See `connect`."""
-        self._channel, self._token = channel, token
+        self._channel, self._credentials = channel, shown
         self.stub = BrokerServiceStub(channel)
         self._stubs = {
             "BrokerService": self.stub,
@@ -54,12 +54,31 @@ class Broker:
         }
 
     @classmethod
-    def connect(cls, address: str, *, token: str | None = None) -> Self:
-        """Return the broker at `unix:/path`, or with `token` at `127.0.0.1:port`.
+    def connect(
+        cls,
+        address: str,
+        *,
+        certificate: sending.FilePath | None = None,
+        key: sending.FilePath | None = None,
+        ca: sending.FilePath | None = None,
+        token: str | None = None,
+        on_behalf_of: str | None = None,
+    ) -> Self:
+        """Return the broker at `unix:/path` or `host:port`. Connects with the first request.
 
-        Connects with the first request. Raises `ValueError` for any other address.
+        Beyond this machine, and wherever `certificate` or `ca` is given, over TLS: `certificate`
+        and `key` say who asks, or `token` does; the broker's own certificate is checked against
+        `ca`. The three are PEM files. `on_behalf_of` names for whom a delegate asks.
+
+        Raises `ValueError` for what is no such address, and `OSError` for a file.
         """
-        return cls(grpc.insecure_channel(sending.target(address), sending.OPTIONS), token)
+        shown = sending.Credentials(
+            certificate=certificate, key=key, ca=ca, token=token, on_behalf_of=on_behalf_of
+        )
+        secured = shown.secured(address)
+        if secured is None:
+            return cls(grpc.insecure_channel(address, sending.OPTIONS), shown)
+        return cls(grpc.secure_channel(address, secured, sending.OPTIONS), shown)
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +110,7 @@ class Broker:
 
     def shown(self, task_token: str | None) -> sending.Metadata:
         """Return what says who asks, and for which task."""
-        return sending.credentials(self._token, task_token)
+        return self._credentials.for_task(task_token)
 
     def send(
         self, exchange: wire.Exchange[A], *, task_token: str | None = None, timeout: float | None

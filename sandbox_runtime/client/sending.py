@@ -1,6 +1,6 @@
 """How is the broker reached, what goes with each request, and when is it sent again?
 
-Law: credentials travel over a Unix socket or loopback and nothing else. A request is sent
+Law: credentials travel over a Unix socket, loopback or TLS and nothing else. A request is sent
 again only if that cannot do anything twice, and only within the caller's time.
 """
 
@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import grpc
 
 from sandbox_runtime.client.failures import BrokerUnavailable
 from sandbox_runtime.errors import Reason
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.client.failures import BrokerError
 
 Metadata = tuple[tuple[str, str], ...]
+FilePath = str | PathLike[str]
 
 MAX_ANSWER: Final = 96 << 20
 """Bytes of the largest answer that is taken: a result and its artifacts."""
@@ -33,22 +38,54 @@ OPTIONS: Final = (
     ("grpc.enable_retries", 0),
 )
 
-_TARGET = re.compile(r"unix:/[^\x00]+|(127\.0\.0\.1|\[::1\]):[0-9]{1,5}")
+_HERE = re.compile(r"unix:/[^\x00]+|(127\.0\.0\.1|\[::1\]):[0-9]{1,5}")
+_ANYWHERE = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
 _FINAL = frozenset({Reason.SANDBOX_UNAVAILABLE})
 """Reasons that are recorded under the call's id: sending it again returns the same."""
 
 
-def target(address: str) -> str:
-    """Return `address` if it is `unix:/path` or a loopback `host:port`; raise `ValueError`."""
-    if _TARGET.fullmatch(address) is None:
-        raise ValueError(f"`{address}` is neither unix:/path nor a port on loopback")
-    return address
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a client shows of itself. Files are PEM."""
+
+    certificate: FilePath | None = None
+    key: FilePath | None = field(default=None, repr=False)
+    ca: FilePath | None = None
+    """Of the authority that signed the broker's certificate; None: of those the system trusts."""
+    token: str | None = field(default=None, repr=False)
+    on_behalf_of: str | None = None
+
+    def for_task(self, task_token: str | None) -> Metadata:
+        """Return the metadata that says who asks, for whom, and for which task."""
+        shown = {
+            "authorization": f"Bearer {self.token}" if self.token is not None else None,
+            "on-behalf-of": self.on_behalf_of,
+            "task-token": task_token,
+        }
+        return tuple((name, value) for name, value in shown.items() if value is not None)
+
+    def secured(self, address: str) -> grpc.ChannelCredentials | None:
+        """Return how TLS is spoken with the broker at `address`; None where it is not.
+
+        Raises `ValueError` where nothing can be reached so, and `OSError` for a file.
+        """
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("a certificate and its key go together")
+        tls = self.ca is not None or self.certificate is not None
+        if _HERE.fullmatch(address) is not None and not tls:
+            return None
+        if _ANYWHERE.fullmatch(address) is None:
+            hint = "TLS needs host:port" if tls else "it is neither unix:/path nor host:port"
+            raise ValueError(f"`{address}` is no place of a broker: {hint}")
+        return grpc.ssl_channel_credentials(
+            root_certificates=_content(self.ca),
+            private_key=_content(self.key),
+            certificate_chain=_content(self.certificate),
+        )
 
 
-def credentials(token: str | None, task_token: str | None) -> Metadata:
-    """Return the metadata that says who asks, and for which task."""
-    bearer = (("authorization", f"Bearer {token}"),) if token is not None else ()
-    return (*bearer, *((("task-token", task_token),) if task_token is not None else ()))
+def _content(file: FilePath | None) -> bytes | None:
+    return Path(file).read_bytes() if file is not None else None
 
 
 @dataclass(slots=True, kw_only=True)

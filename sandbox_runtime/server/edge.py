@@ -2,7 +2,8 @@
 
 Law: whatever goes wrong behind the edge leaves as a status made from the table in `errors`; no
 exception's text passes. A method is served to the roles that its decorator names, and there is
-no decorator without one. A cancelled request stays cancelled: that is what kills its container.
+no decorator without one. Who is known no more when the answer is ready gets none. A cancelled
+request stays cancelled: that is what kills its container.
 
     authenticate → role → not draining → understood → within its rate → the method
 """
@@ -21,7 +22,7 @@ import structlog
 from sandbox_runtime.errors import Fault, Reason, Refusal
 from sandbox_runtime.server import incidents, status, wire
 from sandbox_runtime.server.caller import RoleMissing
-from sandbox_runtime.server.identity import Stranger, on_behalf_of, task_token
+from sandbox_runtime.server.identity import Stranger, Unauthenticated, on_behalf_of, task_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -95,7 +96,7 @@ class Service:
     def admit(self, roles: tuple[Role, ...], request: Message | None, context: Context) -> Asked:
         """Return who asks, if the request may be looked at; raise `Refusal`."""
         metadata = context.invocation_metadata() or ()
-        caller = self._door.caller(metadata)
+        caller = self.known(context)
         try:
             caller.needs(*roles)
         except RoleMissing:
@@ -107,6 +108,14 @@ class Service:
             wire.known(request)
         self._core.subjects.take(caller.subject)
         return Asked(caller=caller, token=task_token(metadata), behalf=on_behalf_of(metadata))
+
+    def known(self, context: Context) -> Caller:
+        """Return who asks; raise `Unauthenticated`, also where that changed since it asked."""
+        try:
+            return self._door.caller(context.invocation_metadata() or (), context.peer())
+        except Unauthenticated as stranger:
+            self._core.attempts.count(stranger.stranger)
+            raise
 
 
 def edge(
@@ -123,7 +132,9 @@ def edge(
         @functools.wraps(method)
         async def answer(self: S, request: Q, context: Context) -> A:
             async def do() -> A:
-                return await method(self, request, self.admit(roles, request, context))
+                said = await method(self, request, self.admit(roles, request, context))
+                self.known(context)
+                return said
 
             return await _guarded(method.__name__, do, context)
 
@@ -152,6 +163,7 @@ def stream_edge(
                 asked = self.admit(roles, request, context)
                 async with aclosing(method(self, request, asked)) as answers:
                     async for each in answers:
+                        self.known(context)
                         await _written(context, each, self._core.patience)
 
             await _guarded(method.__name__, write, context)
@@ -188,7 +200,9 @@ def inflow_edge(
         async def answer(self: S, requests: AsyncIterator[Q], context: Context) -> A:
             async def do() -> A:
                 asked = self.admit(roles, None, context)
-                return await method(self, _known(requests, self._core.patience), asked)
+                said = await method(self, _known(requests, self._core.patience), asked)
+                self.known(context)
+                return said
 
             return await _guarded(method.__name__, do, context)
 

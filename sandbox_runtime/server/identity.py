@@ -3,9 +3,10 @@
 Law: the transport says who asks, and a request never does. Nothing is served, health and
 reflection included, before the caller is known; a message of a stranger is not even parsed.
 
-Two doors. Behind a Unix socket `peers` has read the caller's uid from the kernel and leads
+Four doors. Behind a Unix socket `peers` has read the caller's uid from the kernel and leads
 each user to a listener of its own, so `Reserved` knows everyone who comes through. On
-loopback `Bearer` compares a token.
+loopback `Bearer` compares a token. Behind `tls`, `Certified` goes by the certificate of the
+connection, and `Bearers` by a token that was issued.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from sandbox_runtime.errors import Reason, Refusal
 from sandbox_runtime.server import status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
+    from sandbox_runtime.records import Micros
     from sandbox_runtime.server.attempts import Attempts
     from sandbox_runtime.server.caller import Caller
 
     Metadata = Iterable[tuple[str, str | bytes]]
 
+AUTHORIZATION = "authorization"
 TASK_TOKEN = "task-token"  # noqa: S105 - the name of a metadata key
 ON_BEHALF_OF = "on-behalf-of"
 _SCHEME = "Bearer "
@@ -38,6 +41,17 @@ class Stranger(StrEnum):
     """Why somebody was turned away."""
 
     UNKNOWN_UID = "unknown_uid"
+    NO_HANDSHAKE = "no_handshake"
+    """Whoever connected speaks no TLS, or none that we take, or has no certificate."""
+    WRONG_CERTIFICATE = "wrong_certificate"
+    """Of another authority, or out of its time."""
+    UNKNOWN_CERTIFICATE = "unknown_certificate"
+    """Of our authority, and nobody's that counts now."""
+    TOO_MANY = "too_many_connections"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    MISPLACED_TOKEN = "misplaced_token"  # noqa: S105 - a name
+    """A bearer token where the connection says already who asks."""
     NO_TOKEN = "no_token"  # noqa: S105 - a name
     WRONG_TOKEN = "wrong_token"  # noqa: S105 - a name
     WRONG_TASK_TOKEN = "wrong_task_token"  # noqa: S105 - a name
@@ -59,8 +73,38 @@ class Unauthenticated(Refusal):
 class Door(Protocol):
     """Where callers come in."""
 
-    def caller(self, metadata: Metadata) -> Caller:
-        """Return who asks; raise `Unauthenticated`."""
+    async def knock(self, metadata: Metadata) -> None:
+        """Raise `Unauthenticated` where a request shows already that nobody known sent it."""
+        ...
+
+    def caller(self, metadata: Metadata, peer: str) -> Caller:
+        """Return who asks, from the connection that gRPC calls `peer`; raise `Unauthenticated`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What a certificate says of whoever holds its key."""
+
+    fingerprint: str
+    """SHA-256."""
+    uris: frozenset[str]
+    until: Micros
+
+
+class Guests(Protocol):
+    """Who is known by certificate or token."""
+
+    async def refresh(self) -> None:
+        """See what changed meanwhile. Raises nothing."""
+        ...
+
+    def recognise(self, card: Card) -> Caller:
+        """Return whose certificate this is; raise `Unauthenticated`."""
+        ...
+
+    def by_token(self, shown: str) -> Caller:
+        """Return whose token this is; raise `Unauthenticated`."""
         ...
 
 
@@ -70,7 +114,11 @@ class Reserved:
 
     known: Caller
 
-    def caller(self, metadata: Metadata) -> Caller:  # noqa: ARG002 - the listener says who it is
+    async def knock(self, metadata: Metadata) -> None:
+        """Turn away whoever says to be somebody else."""
+        _expect_no_token(metadata)
+
+    def caller(self, metadata: Metadata, peer: str) -> Caller:  # noqa: ARG002 - the listener says who it is
         """Return the one caller that comes through here."""
         return self.known
 
@@ -82,15 +130,67 @@ class Bearer:
     known: Caller
     token: str = field(repr=False)
 
-    def caller(self, metadata: Metadata) -> Caller:
+    async def knock(self, metadata: Metadata) -> None:
+        """Turn away whoever does not show it."""
+        self.caller(metadata, "")
+
+    def caller(self, metadata: Metadata, peer: str) -> Caller:  # noqa: ARG002 - the token says who it is
         """Return the token's caller. Compares in constant time."""
-        shown = [value for key, value in metadata if key == "authorization"]
-        if not shown:
-            raise Unauthenticated(Stranger.NO_TOKEN)
-        expected = f"{_SCHEME}{self.token}".encode()
-        if len(shown) != 1 or not hmac.compare_digest(_bytes(shown[0]), expected):
+        if not hmac.compare_digest(bearer(metadata).encode(), self.token.encode()):
             raise Unauthenticated(Stranger.WRONG_TOKEN)
         return self.known
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A listener for connections that showed a certificate."""
+
+    guests: Guests
+    cards: Mapping[str, Card]
+    """Of the connections that are open now."""
+
+    async def knock(self, metadata: Metadata) -> None:
+        """Turn away whoever says to be somebody else beside."""
+        _expect_no_token(metadata)
+        await self.guests.refresh()
+
+    def caller(self, metadata: Metadata, peer: str) -> Caller:  # noqa: ARG002 - the connection says who it is
+        """Return who is known by the connection's certificate."""
+        card = self.cards.get(peer.rpartition("/")[2])
+        if card is None:  # its connection is gone by now
+            raise Unauthenticated(Stranger.UNKNOWN_CERTIFICATE)
+        return self.guests.recognise(card)
+
+
+@dataclass(frozen=True, slots=True)
+class Bearers:
+    """A listener on which everyone shows a token of their own."""
+
+    guests: Guests
+
+    async def knock(self, metadata: Metadata) -> None:
+        """Turn away whoever shows none that counts."""
+        await self.guests.refresh()
+        self.caller(metadata, "")
+
+    def caller(self, metadata: Metadata, peer: str) -> Caller:  # noqa: ARG002 - the token says who it is
+        """Return whose token is shown."""
+        return self.guests.by_token(bearer(metadata))
+
+
+def bearer(metadata: Metadata) -> str:
+    """Return the one bearer token that is shown; raise `Unauthenticated`."""
+    shown = [_text(value) for key, value in metadata if key == AUTHORIZATION]
+    if not shown:
+        raise Unauthenticated(Stranger.NO_TOKEN)
+    if len(shown) != 1 or not shown[0].startswith(_SCHEME):
+        raise Unauthenticated(Stranger.WRONG_TOKEN)
+    return shown[0].removeprefix(_SCHEME)
+
+
+def _expect_no_token(metadata: Metadata) -> None:
+    if any(key == AUTHORIZATION for key, _ in metadata):
+        raise Unauthenticated(Stranger.MISPLACED_TOKEN)
 
 
 def task_token(metadata: Metadata) -> str:
@@ -120,7 +220,7 @@ class Authentication(grpc.aio.ServerInterceptor):
     ) -> Any:  # noqa: ANN401 - a handler of whatever method it is
         """Return the method's handler, or one that turns away."""
         try:
-            self._door.caller(handler_call_details.invocation_metadata or ())
+            await self._door.knock(handler_call_details.invocation_metadata or ())
         except Unauthenticated as stranger:
             self._attempts.count(stranger.stranger)
             return _turn_away(stranger)
@@ -139,5 +239,6 @@ def _turn_away(stranger: Unauthenticated) -> Any:  # noqa: ANN401 - grpc's handl
     return grpc.stream_stream_rpc_method_handler(refuse)
 
 
-def _bytes(value: str | bytes) -> bytes:
-    return value if isinstance(value, bytes) else value.encode("utf-8", errors="replace")
+def _text(value: str | bytes) -> str:
+    text = value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
+    return text.encode("utf-8", errors="replace").decode()

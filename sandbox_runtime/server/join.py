@@ -37,6 +37,8 @@ from sandbox_runtime.server.auditing import Auditing
 from sandbox_runtime.server.carrying import filing
 from sandbox_runtime.server.edge import Core
 from sandbox_runtime.server.evidence import KeptEvidence
+from sandbox_runtime.server.issuing import book
+from sandbox_runtime.server.issuing.honoured import Honoured, Recorded
 from sandbox_runtime.server.machine import beside
 from sandbox_runtime.server.rates import Buckets
 from sandbox_runtime.server.reloading import Reloading
@@ -63,6 +65,7 @@ class Joined:
     core: Core
     log: Log
     tree: Catalogue
+    honoured: Honoured
 
 
 @asynccontextmanager
@@ -85,7 +88,9 @@ async def joined(
     ) as log:
         broker_id = state.broker_id(root)
         ledger = _ledger(root, log)
-        ledger.restore(layout.reader(root).read())
+        recorded = Recorded()
+        ledger.restore(recorded.heard(layout.reader(root).read()))
+        honoured = Honoured(book.place(root), ledger, recorded)
         auditing = Auditing(root, lambda: log.durable, settings.audit)
         async with (
             _housing(settings, ledger) as housing,
@@ -98,17 +103,19 @@ async def joined(
             images = await machine.images(tree)
             machine.bring(tree, images)
             await _take_over(core, tree, images, log, broker_id)
+            await honoured.refresh()
             reloading = Reloading(
                 Path(settings.manifests), ledger=ledger, machine=machine, broker=core.broker
             )
             with (
                 beside(core.attempts.keep_flushing(settings.strangers_every.total_seconds())),
+                beside(honoured.keep_fresh()),
                 beside(_keep_forgetting(ledger, settings)),
                 beside(housing.keep_tidy(settings.sweep_every.total_seconds())),
                 beside(core.filing.keeping.keep_tending(settings.sweep_every.total_seconds())),
                 beside(reloading.keep_doing(reload_asked)),
             ):
-                yield Joined(id=broker_id, core=core, log=log, tree=tree)
+                yield Joined(id=broker_id, core=core, log=log, tree=tree, honoured=honoured)
             await core.filing.putting.drain()
             await core.attempts.flush()
         await ledger.note(BrokerStopped(at=ledger.now(), broker=broker_id))

@@ -19,10 +19,19 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from sandbox_runtime.server import securing
 from sandbox_runtime.server.audit_rpc import AuditRpc
-from sandbox_runtime.server.identity import Authentication, Bearer, Reserved
+from sandbox_runtime.server.identity import (
+    Authentication,
+    Bearer,
+    Bearers,
+    Certified,
+    Reserved,
+)
 from sandbox_runtime.server.peers import Porch
 from sandbox_runtime.server.rpc import BrokerRpc
+from sandbox_runtime.server.securing import TlsRefused
+from sandbox_runtime.server.tls import Rooms, TlsPorch
 from sandbox_runtime.v1 import audit_pb2 as audit
 from sandbox_runtime.v1 import broker_pb2 as pb
 from sandbox_runtime.v1.audit_pb2_grpc import add_AuditServiceServicer_to_server
@@ -34,7 +43,8 @@ if TYPE_CHECKING:
     from sandbox_runtime.server.attempts import Attempts
     from sandbox_runtime.server.caller import Caller
     from sandbox_runtime.server.edge import Core
-    from sandbox_runtime.server.identity import Door
+    from sandbox_runtime.server.identity import Door, Guests
+    from sandbox_runtime.server.settings import Tls
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["BrokerService"].full_name
 AUDIT: Final = audit.DESCRIPTOR.services_by_name["AuditService"].full_name
@@ -69,6 +79,7 @@ class Listeners:
     health: health.aio.HealthServicer = field(default_factory=health.aio.HealthServicer)
     _servers: list[grpc.aio.Server] = field(default_factory=list)
     _porch: Porch | None = None
+    _tls: TlsPorch | None = None
     _paths: list[Path] = field(default_factory=list)
 
     async def open_unix(
@@ -94,6 +105,27 @@ class Listeners:
         self._paths.append(token_file)
         return bound
 
+    async def open_tls(self, chosen: Tls, guests: Guests, *, state: Path, private: Path) -> str:
+        """Listen with TLS for other machines; return the address. Raises `ListenRefused`."""
+        names = private / "tls"
+        names.mkdir(mode=0o700)
+        rooms = Rooms(
+            names=names,
+            certified=private / "certified.sock",
+            bearers=private / "bearers.sock" if chosen.tokens else None,
+        )
+        try:
+            rules = securing.rules(chosen, state, names)
+            listener = securing.bound(chosen.address, chosen.port)
+        except (OSError, TlsRefused) as error:
+            raise ListenRefused(f"TLS cannot be had on `{chosen.address}`: {error}") from error
+        porch = self._tls = TlsPorch(rules, rooms, guests, self.attempts)
+        await self._start(Certified(guests, porch.cards), f"unix:{rooms.certified}")
+        if rooms.bearers is not None:
+            await self._start(Bearers(guests), f"unix:{rooms.bearers}")
+        porch.open(listener)
+        return _shown(chosen.address, listener.getsockname()[1])
+
     async def serving(self) -> None:
         """Show that requests are taken."""
         for service in (health.OVERALL_HEALTH, SERVICE, AUDIT):
@@ -110,6 +142,8 @@ class Listeners:
         await asyncio.gather(*(server.stop(grace) for server in self._servers))
         if self._porch is not None:
             await self._porch.close()
+        if self._tls is not None:
+            await self._tls.close()
 
     async def _start(self, door: Door, address: str) -> int:
         server = grpc.aio.server(
@@ -129,6 +163,10 @@ class Listeners:
         await server.start()
         self._servers.append(server)
         return port
+
+
+def _shown(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def bind(path: Path, group: int | None) -> socket.socket:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from sandbox_runtime.server.identity import Stranger
+from sandbox_runtime.server.splice import End, Leading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,52 +36,7 @@ MAX_CONNECTIONS: Final = 128
 """Of one uid, at a time."""
 
 
-class _End(asyncio.Protocol):
-    """One end of a splice: what it hears, the other says. Neither buffers beyond the other."""
-
-    def __init__(self) -> None:
-        self.transport: asyncio.Transport | None = None
-        self.other: _End | None = None
-        self.over = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio's promise, for the type checker
-        self.transport = transport
-
-    def splice(self, other: _End) -> None:
-        """Belong together from now on."""
-        self.other, other.other = other, self
-
-    def data_received(self, data: bytes) -> None:
-        if (there := self._there()) is not None:
-            there.write(data)
-
-    def eof_received(self) -> bool:
-        """Pass on that this side has said all; stay open while the other still speaks."""
-        self.over = True
-        there = self._there()
-        if there is None or self.other is None or self.other.over:
-            return False
-        there.write_eof()
-        return True
-
-    def pause_writing(self) -> None:
-        if (there := self._there()) is not None:
-            there.pause_reading()
-
-    def resume_writing(self) -> None:
-        if (there := self._there()) is not None:
-            there.resume_reading()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        if (there := self._there()) is not None:
-            there.close()
-
-    def _there(self) -> asyncio.Transport | None:
-        return self.other.transport if self.other is not None else None
-
-
-class _Caller(_End):
+class _Caller(End):
     """The end towards the caller."""
 
     def __init__(self, porch: Porch) -> None:
@@ -110,8 +66,7 @@ class Porch:
     def __init__(self, private: Mapping[int, Path], attempts: Attempts) -> None:
         self._private, self._attempts = private, attempts
         self._counts: Counter[int] = Counter()
-        self._callers: set[_Caller] = set()
-        self._leading: set[asyncio.Task[None]] = set()
+        self._leading = Leading()
         self._server: asyncio.Server | None = None
 
     async def open(self, listener: socket.socket) -> None:
@@ -123,12 +78,7 @@ class Porch:
         """Hang up on everyone."""
         if self._server is not None:
             self._server.close()
-        for caller in tuple(self._callers):
-            if caller.transport is not None:
-                caller.transport.abort()
-        for task in tuple(self._leading):
-            task.cancel()
-        await asyncio.gather(*self._leading, return_exceptions=True)
+        await self._leading.close()
 
     def admits(self, uid: int) -> bool:
         """Whether this uid may come in now. Who may not is counted."""
@@ -143,29 +93,12 @@ class Porch:
     def enter(self, uid: int, caller: _Caller) -> None:
         """Lead a caller to its subject's listener."""
         self._counts[uid] += 1
-        self._callers.add(caller)
-        task = asyncio.create_task(self._lead(self._private[uid], caller))
-        self._leading.add(task)
-        task.add_done_callback(self._leading.discard)
+        self._leading.enter(caller, self._private[uid])
 
     def leave(self, uid: int, caller: _Caller) -> None:
         """Forget a caller that is gone."""
         self._counts[uid] -= 1
-        self._callers.discard(caller)
-
-    async def _lead(self, private: Path, caller: _Caller) -> None:
-        transport = caller.transport
-        assert transport is not None  # noqa: S101 - it was made before it was led
-        transport.pause_reading()
-        inner = _End()
-        inner.splice(caller)
-        try:
-            await asyncio.get_running_loop().create_unix_connection(lambda: inner, str(private))
-        except OSError as error:
-            _log.error("listener_lost", cause=error.strerror)
-            transport.abort()
-        else:
-            transport.resume_reading()
+        self._leading.leave(caller)
 
 
 def peer_uid(connection: socket.socket) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from sandbox_runtime.server import state
+from sandbox_runtime.server import securing, state
 from sandbox_runtime.server.join import joined
 from sandbox_runtime.server.listening import Listeners
 from sandbox_runtime.server.machine import machine
@@ -44,6 +44,8 @@ class Ready:
     port: int | None
     """On 127.0.0.1; None where no port is open."""
     token_file: Path | None
+    tls: str | None = None
+    """Address of the port with TLS; None where none is open."""
 
 
 @dataclass(slots=True)
@@ -104,13 +106,24 @@ async def _listen(settings: Settings, parts: Joined, listeners: Listeners) -> Re
     port = None
     if listen.dev is not None and token_file is not None:
         port = await listeners.open_loopback(listen.dev.port, listen.dev.caller(), token_file)
+    private = state.doors(root)
     await listeners.open_unix(
         Path(listen.socket),
         group=grp.getgrnam(listen.group).gr_gid if listen.group is not None else None,
         callers=settings.callers(),
-        private=state.doors(root),
+        private=private,
     )
-    return Ready(broker=parts.id, socket=Path(listen.socket), port=port, token_file=token_file)
+    tls = None
+    if listen.tls is not None:
+        guests = securing.guests(listen.tls, parts.honoured, parts.core.ledger.now)
+        tls = await listeners.open_tls(listen.tls, guests, state=root, private=private)
+    return Ready(
+        broker=parts.id,
+        socket=Path(listen.socket),
+        port=port,
+        token_file=token_file,
+        tls=tls,
+    )
 
 
 async def _drain(parts: Joined, listeners: Listeners, ending: Ending, grace: float) -> None:

@@ -10,6 +10,7 @@ import grp
 import os
 import stat
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Self
@@ -70,6 +71,13 @@ def _each_once(roles: tuple[Role, ...]) -> tuple[Role, ...]:
     return roles
 
 
+def _ip_address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError as error:
+        raise ValueError("expected an address like `0.0.0.0`, `::` or `192.0.2.7`") from error
+
+
 PathText = Annotated[str, AfterValidator(_absolute)]
 Uid = Annotated[int, Field(ge=0, lt=2**32 - 1)]
 Roles = Annotated[tuple[Role, ...], Field(min_length=1), AfterValidator(_each_once)]
@@ -103,6 +111,50 @@ class Dev(Known):
     subject: Subject = "agent:dev"
 
 
+class Client(Known):
+    """Whom a certificate of the operator's own authority stands for."""
+
+    uri: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*:[!-~]+$", max_length=512)]
+    """Of its subject alternative names, like `spiffe://example.com/reporting`."""
+
+
+class Clients(Strict):
+    """Callers whose certificates others issue."""
+
+    ca: Annotated[PathText, AfterValidator(_regular)]
+    identities: Annotated[tuple[Client, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _each_uri_once(self) -> Self:
+        uris = [one.uri for one in self.identities]
+        if len(set(uris)) != len(uris):
+            raise ValueError("a URI stands in `identities` twice")
+        return self
+
+
+class Tls(Strict):
+    """A port for other machines: TLS 1.3, with a certificate of the caller's or a token."""
+
+    address: Annotated[str, AfterValidator(_ip_address)]
+    port: Annotated[int, Field(ge=0, le=65535)] = 8443
+    """0 takes any that is free."""
+    certificate: Annotated[PathText, AfterValidator(_regular)] | None = None
+    """The broker's. Left out with its key: made by the broker's own authority, for `names`."""
+    key: Annotated[PathText, AfterValidator(_regular)] | None = None
+    names: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$", max_length=253)], ...] = ()
+    """Host names and addresses by which callers reach the broker; left out: `address`."""
+    tokens: bool = False
+    """Whether an issued token is enough, without a certificate."""
+    clients: Clients | None = None
+    """Left out: certificates that `sandbox-broker identity issue` made."""
+
+    @model_validator(mode="after")
+    def _a_certificate_with_its_key(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("`certificate` and `key` go together")
+        return self
+
+
 class Listen(Strict):
     """Where callers come in."""
 
@@ -112,6 +164,8 @@ class Listen(Strict):
     """The group that may connect, beside the broker's own user."""
     dev: Dev | None = None
     """127.0.0.1 with a bearer token. Left out: no port is open."""
+    tls: Tls | None = None
+    """For other machines. Left out: no port is open."""
 
 
 class Workers(Strict):

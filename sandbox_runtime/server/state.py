@@ -8,6 +8,7 @@ Law: everything lies under `state_dir`, which nobody else can enter.
     kept/       files that outlive their task, encrypted
     staging/    files on their way in, while it runs; they have no names
     doors/      private sockets, while it runs
+    identity/   who was issued a token or a certificate, and the broker's own authority
     dev-token   the bearer token of `--dev`, while it runs
 """
 

@@ -16,7 +16,7 @@ from sandbox_runtime.client import (
     sending,
 )
 from sandbox_runtime.client.reading import DETAILS, failure
-from sandbox_runtime.client.sending import Patience, credentials, target
+from sandbox_runtime.client.sending import Credentials, Patience
 from sandbox_runtime.errors import TABLE, Mender, Reason, Refusal, Retry
 from sandbox_runtime.server import listening, status
 from sandbox_runtime.server.rates import RateLimited
@@ -90,23 +90,34 @@ def test_a_refusal_reads_as_one_sentence() -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "example.com:7443",
-        "10.0.0.1:7443",
-        "localhost:1",
         "unix:relative",
         "127.0.0.1",
         "",
         "dns:///x",
     ],
 )
-def test_credentials_go_to_loopback_or_a_unix_socket_only(address: str) -> None:
+def test_credentials_go_to_no_other_place(address: str) -> None:
     with pytest.raises(ValueError, match="neither"):
-        target(address)
+        Credentials(token="t").secured(address)  # noqa: S106 - made up
 
 
 @pytest.mark.parametrize("address", ["unix:/run/b.sock", "127.0.0.1:7443", "[::1]:7443"])
-def test_what_is_local_is_taken(address: str) -> None:
-    assert target(address) == address
+def test_what_is_local_is_reached_without_tls(address: str) -> None:
+    assert Credentials().secured(address) is None
+
+
+@pytest.mark.parametrize("address", ["localhost:1", "10.0.0.1:1", "[::2]:1", "broker.test:8443"])
+def test_what_may_be_elsewhere_is_reached_with_tls_alone(address: str) -> None:
+    assert Credentials().secured(address) is not None
+
+
+def test_half_a_certificate_is_none() -> None:
+    with pytest.raises(ValueError, match="go together"):
+        Credentials(key="key.pem").secured("broker.test:8443")
+    with pytest.raises(FileNotFoundError):
+        Credentials(ca="/not/there.pem").secured("broker.test:8443")
+    with pytest.raises(ValueError, match="host:port"):
+        Credentials(ca="/not/there.pem").secured("unix:/run/b.sock")
 
 
 def test_the_client_takes_every_answer_that_a_broker_sends() -> None:
@@ -114,8 +125,14 @@ def test_the_client_takes_every_answer_that_a_broker_sends() -> None:
 
 
 def test_each_credential_has_its_own_key() -> None:
-    assert credentials(None, None) == ()
-    assert credentials("a", "b") == (("authorization", "Bearer a"), ("task-token", "b"))
+    assert Credentials().for_task(None) == ()
+    shown = Credentials(token="a", on_behalf_of="agent:x")  # noqa: S106 - made up
+    assert shown.for_task("b") == (
+        ("authorization", "Bearer a"),
+        ("on-behalf-of", "agent:x"),
+        ("task-token", "b"),
+    )
+    assert "secret" not in repr(Credentials(token="secret"))  # noqa: S106 - made up
 
 
 class Clock:

@@ -163,7 +163,7 @@ async def test_one_task_s_token_opens_no_other_task(tmp_path: Path) -> None:
 def test_comparing_no_token_at_all_lets_nobody_in() -> None:
     door = Bearer(known=DEV, token="t")  # noqa: S106 - made up
     with pytest.raises(Unauthenticated):
-        door.caller(())
+        door.caller((), "")
     with pytest.raises(Unauthenticated):
-        door.caller((("authorization", "Bearer \u00e9"),))
-    assert door.caller((("authorization", "Bearer t"),)) == DEV
+        door.caller((("authorization", "Bearer \u00e9"),), "")
+    assert door.caller((("authorization", "Bearer t"),), "") == DEV

@@ -454,6 +454,9 @@ class Alone:
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return (("task-token", "secret"),)
 
+    def peer(self) -> str:
+        return "unix:"
+
     async def abort(self, _: grpc.StatusCode, said: str, __: object) -> NoReturn:
         raise LookupError(said)
 
