@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox_runtime.destinations import registry
 from sandbox_runtime.strict import Json
@@ -63,6 +65,7 @@ ASTRAY = [
     "tel:1900",
     "mailto:a@good.example",
     "http://good.example/",
+    "http\u017f://good.example/",
     "ftp://good.example/",
     "https:good.example",
     "https:/good.example",
@@ -105,6 +108,11 @@ ASTRAY = [
     "https://01.2.3.4/",
     "https://1.2.3.4.sub.example.5/",
     "https://[::1]/",
+    "https://good.example/a\tb",
+    "https://good.example/a\nb",
+    "https://good.example/a b",
+    "https://good.example/a\\..\\b",
+    "https://good.example/\u202ea",
     "https://good.example/" + "a" * 2048,
     "https://" + "a." * 130 + "sub.example/",
     "https://" + "\u00fc" * 5000 + ".sub.example/",
@@ -132,6 +140,25 @@ def test_an_address_that_is_not_plainly_a_granted_one_leads_nowhere(address: str
 )
 def test_character_references_hide_nothing(raw: str) -> None:
     assert registry.check("html", f'<a href="{raw}">x</a>', GRANTED).value == "x"
+
+
+WORDS = "https http : / // \\ @ ? # . % good.example 1 sub.example evil.example javascript: xn-- ["
+SCRAPS = st.sampled_from(
+    [*WORDS.split(), "data:", "\u017f", "\u0130", "\u3002", "\t"],
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.lists(SCRAPS | st.characters(), max_size=8).map("".join), st.booleans())
+def test_whatever_an_address_is_it_leads_where_it_may_or_nowhere(
+    scraps: str,
+    begun: bool,  # noqa: FBT001
+) -> None:
+    canonical = href(f"https://{scraps}" if begun else scraps)
+    if canonical is not None:
+        host = canonical.removeprefix("https://").split("/")[0]
+        assert host in {"good.example", "1.2.3.4"} or host.endswith(".sub.example")
+        assert href(canonical.replace("&amp;", "&")) == canonical
 
 
 def test_http_is_granted_by_name_only() -> None:

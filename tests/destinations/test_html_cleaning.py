@@ -25,7 +25,7 @@ STAYS = [
     '<table><tbody><tr><td colspan="2" rowspan="3" align="right">-5</td></tr></tbody></table>',
     '<table><thead><tr><th scope="col" abbr="n">number</th></tr></thead></table>',
     '<ol start="-3" reversed="" type="a"><li value="7">x</li></ol>',
-    '<details open=""><summary>more</summary><pre>\n\n  two lines</pre></details>',
+    '<details open=""><summary>more</summary><pre>  two\n\nlines</pre></details>',
     '<p>H<sub>2</sub>O, <time datetime="2013-01-31T10:00:00Z">then</time><br>x</p>',
 ]
 

@@ -88,8 +88,9 @@ def test_a_page_leaves_as_it_was_written(publish: Tool, root: Path, title: str) 
 
 def test_what_was_not_cleaned_runs_nothing_and_does_not_leave(publish: Tool, root: Path) -> None:
     """Were the check before it left out, the page's policy and the check on leaving remain."""
-    publish('<p>a</p><script src="https://evil.example/"></script></body></html>{title}')
-    assert "default-src 'none'; img-src 'none'" in (root / "report.html").read_text()
+    image = '<img src="https://evil.example; script-src *; x/">'
+    publish(f'<p>a</p>{image}<script src="https://evil.example/"></script></body></html>{{title}}')
+    assert "default-src 'none'; img-src 'none'; style" in (root / "report.html").read_text()
     assert "evil.example" not in leaving(root / "report.html")
 
 

@@ -35,7 +35,7 @@ PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
-SOURCE = re.compile(r"<img [^<>]*?\bsrc=\"(https?://[^/\"]+/|data:)")
+SOURCE = re.compile(r"<img [^<>]*?\bsrc=\"(https?://[a-z0-9.:_-]+/|data:)")
 
 
 def publish(root: str, arguments: dict[str, Any]) -> dict[str, Any]:

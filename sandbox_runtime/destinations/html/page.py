@@ -25,10 +25,10 @@ STYLE: Final = (
 )
 _DIGEST: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
-_TITLE = re.compile(r"<title(?:\s[^<>]*)?>([^<]*)</title\s*>", re.IGNORECASE)
+_TITLE = re.compile(r"<title(?:\s[^<>]*)?>([^<]*)</title\s*>", re.IGNORECASE | re.ASCII)
 _LANGUAGE = re.compile(
     r"<html(?:\s[^<>]*)?\slang=[\"']?([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,3})[\"'\s>]",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _SHELL = re.compile(
     r"<!DOCTYPE html>\n<html(?: lang=\"(?P<language>[A-Za-z0-9-]+)\")?>\n<head>\n"
@@ -36,7 +36,7 @@ _SHELL = re.compile(
     r"<body>\n(?P<body>.*)\n</body>\n</html>\n",
     re.DOTALL,
 )
-_SOURCE = re.compile(r"<img [^<>]*?\bsrc=\"(https?://[^/\"]+/|data:)")
+_SOURCE = re.compile(r"<img [^<>]*?\bsrc=\"(https?://[a-z0-9.:_-]+/|data:)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 MAX_URL: Final = 2048
 
-_ABSOLUTE = re.compile(r"(https?)://([^/?#]+)((?:/[^?#]*)?(?:\?[^#]*)?(?:#.*)?)", re.IGNORECASE)
+_ABSOLUTE = re.compile(
+    r"(https?)://([^/?#]+)((?:/[^?#]*)?(?:\?[^#]*)?(?:#.*)?)", re.IGNORECASE | re.ASCII
+)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000]")
 """White space, controls and direction: browsers drop or change some of them. A backslash
 is a slash to some readers."""

@@ -66,7 +66,7 @@ class Weeding:
 
     def weeded(self, tokens: Iterable[Token]) -> Iterator[Token]:
         """Yield the tokens that stay, each as it may stay, for bleach to look at again."""
-        return _with_first_lines(self._weeded(tokens))
+        return _without_first_lines(self._weeded(tokens))
 
     def allows(self, name: str, attribute: str, raw: str) -> bool:
         """Whether an attribute, as it stands in the text that leaves, may stand there."""
@@ -98,7 +98,7 @@ class Weeding:
                 yield from self._text(token)
 
     def _goes(self, token: Token) -> bool:
-        goes = token["namespace"] is not None or token["name"] in DROPPED
+        goes = token["name"] in DROPPED
         if goes:
             self.removed[f"{told_element(token['name'])} and all in it"] += 1
         return goes
@@ -185,11 +185,13 @@ def _characters(text: str) -> Token:
     return {"type": "Characters", "data": escaped(text)}
 
 
-def _with_first_lines(tokens: Iterable[Token]) -> Iterator[Token]:
-    """Write a line end twice at the start of <pre>, where a browser skips the first one."""
+def _without_first_lines(tokens: Iterable[Token]) -> Iterator[Token]:
+    """Leave out line ends at the start of <pre>: a browser skips one, html5lib not in a table."""
     is_first = False
     for token in tokens:
-        text = token["data"] if token["type"] == "Characters" else None
-        yield {**token, "data": f"\n{text}"} if is_first and text and text[0] == "\n" else token
-        if text != "":
+        if token["type"] != "Characters":
             is_first = token["type"] == "StartTag" and token["name"] == "pre"
+            yield token
+        elif text := token["data"].lstrip("\n") if is_first else token["data"]:
+            is_first = False
+            yield {**token, "data": text}
