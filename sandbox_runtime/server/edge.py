@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +25,7 @@ from sandbox_runtime.server.caller import RoleMissing
 from sandbox_runtime.server.identity import Stranger, Unauthenticated, on_behalf_of, task_token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
     import grpc.aio
     from google.protobuf.message import Message
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sandbox_runtime.server.auditing import Auditing
     from sandbox_runtime.server.caller import Caller, Role
     from sandbox_runtime.server.identity import Door
-    from sandbox_runtime.server.rates import Buckets
+    from sandbox_runtime.server.rates import Buckets, InProgress
     from sandbox_runtime.tending import Tending
     from sandbox_runtime.watching import Watching
 
@@ -63,6 +63,7 @@ class Core:
     ledger: Ledger
     attempts: Attempts
     subjects: Buckets
+    in_progress: InProgress
     tasks: Buckets
     opening: Buckets
     auditing: Auditing
@@ -117,6 +118,15 @@ class Service:
             self._core.attempts.count(stranger.stranger)
             raise
 
+    @contextmanager
+    def admitted(
+        self, roles: tuple[Role, ...], request: Message | None, context: Context
+    ) -> Iterator[Asked]:
+        """Do the same for as long as the block lasts; raise `Refusal` where too many do so."""
+        asked = self.admit(roles, request, context)
+        with self._core.in_progress.one(asked.subject):
+            yield asked
+
 
 def edge(
     *roles: Role,
@@ -132,7 +142,8 @@ def edge(
         @functools.wraps(method)
         async def answer(self: S, request: Q, context: Context) -> A:
             async def do() -> A:
-                said = await method(self, request, self.admit(roles, request, context))
+                with self.admitted(roles, request, context) as asked:
+                    said = await method(self, request, asked)
                 self.known(context)
                 return said
 
@@ -160,11 +171,11 @@ def stream_edge(
         @functools.wraps(method)
         async def answer(self: S, request: Q, context: Context) -> None:
             async def write() -> None:
-                asked = self.admit(roles, request, context)
-                async with aclosing(method(self, request, asked)) as answers:
-                    async for each in answers:
-                        self.known(context)
-                        await _written(context, each, self._core.patience)
+                with self.admitted(roles, request, context) as asked:
+                    async with aclosing(method(self, request, asked)) as answers:
+                        async for each in answers:
+                            self.known(context)
+                            await _written(context, each, self._core.patience)
 
             await _guarded(method.__name__, write, context)
 
@@ -199,8 +210,8 @@ def inflow_edge(
         @functools.wraps(method)
         async def answer(self: S, requests: AsyncIterator[Q], context: Context) -> A:
             async def do() -> A:
-                asked = self.admit(roles, None, context)
-                said = await method(self, _known(requests, self._core.patience), asked)
+                with self.admitted(roles, None, context) as asked:
+                    said = await method(self, _known(requests, self._core.patience), asked)
                 self.known(context)
                 return said
 

@@ -40,7 +40,7 @@ from sandbox_runtime.server.evidence import KeptEvidence
 from sandbox_runtime.server.issuing import book
 from sandbox_runtime.server.issuing.honoured import Honoured, Recorded
 from sandbox_runtime.server.machine import beside
-from sandbox_runtime.server.rates import Buckets
+from sandbox_runtime.server.rates import Buckets, InProgress
 from sandbox_runtime.server.reloading import Reloading
 from sandbox_runtime.tending import Tending
 from sandbox_runtime.watching import Watching
@@ -189,6 +189,7 @@ def _core(
         ledger=ledger,
         attempts=Attempts(ledger),
         subjects=Buckets(settings.rates.subject, time.monotonic),
+        in_progress=InProgress(settings.calls.requests()),
         tasks=Buckets(settings.rates.task, time.monotonic),
         opening=Buckets(settings.rates.opening, time.monotonic),
         auditing=auditing,

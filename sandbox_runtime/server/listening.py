@@ -51,8 +51,9 @@ AUDIT: Final = audit.DESCRIPTOR.services_by_name["AuditService"].full_name
 MAX_REQUEST: Final = 4 << 20
 MAX_ANSWER: Final = 96 << 20
 """A result, and its artifacts; the client takes as much."""
-MAX_AT_ONCE: Final = 256
-"""Requests of one subject in progress."""
+MAX_AT_ONCE: Final = 8192
+"""Requests in progress behind one door. Each subject is held to far fewer before (see `edge`),
+and told so: gRPC itself would give no reason and no hint."""
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_REQUEST),

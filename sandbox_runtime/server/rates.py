@@ -1,4 +1,4 @@
-"""How often may one task, and one subject, ask?
+"""How often, and how much at once, may one task and one subject ask?
 
 Law: asking is limited before anything is decided or appended, so that nobody can fill the
 disk or occupy the validators faster than the settings allow.
@@ -6,6 +6,8 @@ disk or occupy the validators faster than the settings allow.
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +18,7 @@ from sandbox_runtime.errors import Reason, Refusal
 from sandbox_runtime.strict import Strict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _MANY = 4096
 """Buckets in memory before the full ones are forgotten."""
@@ -37,6 +39,37 @@ class RateLimited(Refusal):
     def __init__(self, retry_after: timedelta) -> None:
         hint = "wait, then send the same again"
         super().__init__("too many requests", hint=hint, retry_after=retry_after)
+
+
+class TooManyAtOnce(Refusal):
+    """Asked too much at once."""
+
+    reason = Reason.RATE_LIMITED
+
+    def __init__(self, most: int) -> None:
+        hint = "wait for an answer, then send the same again"
+        super().__init__(f"{most} requests of the caller are in progress", hint=hint)
+
+
+class InProgress:
+    """Counts requests in progress by key; `most` for each."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._counted: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, key: str) -> Iterator[None]:
+        """Count one request while the block lasts; raise `TooManyAtOnce` beyond the most."""
+        if self._counted[key] >= self._most:
+            raise TooManyAtOnce(self._most)
+        self._counted[key] += 1
+        try:
+            yield
+        finally:
+            self._counted[key] -= 1
+            if not self._counted[key]:
+                del self._counted[key]
 
 
 @dataclass(slots=True)

@@ -29,6 +29,8 @@ _LONGEST_SOCKET = 107
 """Bytes of a Unix socket's path; `sun_path` ends with a zero (unix(7))."""
 _ROOM = 20
 """What our own names add to the path of `state_dir`."""
+_BESIDE = 64
+"""Requests of one subject beside its calls: it may always look and cancel."""
 _FOR_EACH = 256 << 20
 """Bytes of memory that are counted for one container."""
 
@@ -220,6 +222,11 @@ class Calls(Strict):
             queued_per_subject=self.queued_per_subject,
             queued_per_task=self.queued_per_task,
         )
+
+    def requests(self) -> int:
+        """Return how many requests of a subject may be in progress: its calls, and some beside."""
+        limits = self.limits()
+        return limits.running_per_subject + limits.queued_per_subject + _BESIDE
 
 
 def _fitting() -> int:

@@ -196,8 +196,8 @@ class BrokerServiceServicer(object):
 
     def CancelCall(self, request, context):
         """CancelCall kills a call's container and returns the call's recorded end: OUTCOME_CANCELLED, or
-        the end that it had reached before. Cancelling twice is no error. A call that is still being
-        decided is not known yet.
+        the end that it had reached before. Cancelling twice is no error. A call that waits until it may
+        run is withdrawn: its sender gets CANCELLED, and it is not found here, for nothing was decided.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -486,8 +486,8 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
 
     CancelCall: _BrokerServiceCancelCallType
     """CancelCall kills a call's container and returns the call's recorded end: OUTCOME_CANCELLED, or
-    the end that it had reached before. Cancelling twice is no error. A call that is still being
-    decided is not known yet.
+    the end that it had reached before. Cancelling twice is no error. A call that waits until it may
+    run is withdrawn: its sender gets CANCELLED, and it is not found here, for nothing was decided.
     """
 
     GetTask: _BrokerServiceGetTaskType
@@ -682,8 +682,8 @@ class BrokerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[sandbox_runtime.v1.broker_pb2.CancelCallResponse, collections.abc.Awaitable[sandbox_runtime.v1.broker_pb2.CancelCallResponse]]:
         """CancelCall kills a call's container and returns the call's recorded end: OUTCOME_CANCELLED, or
-        the end that it had reached before. Cancelling twice is no error. A call that is still being
-        decided is not known yet.
+        the end that it had reached before. Cancelling twice is no error. A call that waits until it may
+        run is withdrawn: its sender gets CANCELLED, and it is not found here, for nothing was decided.
         """
 
     @abc.abstractmethod

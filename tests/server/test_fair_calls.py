@@ -109,6 +109,7 @@ async def test_a_full_queue_refuses_at_once_with_a_hint_and_records_nothing(
     assert caught.value.retry_after is not None
     assert caught.value.retry_after >= timedelta(seconds=1)
     assert "the task's queue" in caught.value.problem
+    assert (await task.status()).used.calls == 0, "whose queue is full may still look"
     assert here.kinds().count("call.decided") == 1
     for each in (first, *waiting):
         each.cancel()
@@ -235,6 +236,29 @@ async def test_a_call_sent_again_waits_for_no_permit(here: Served, client: Async
     here.sandbox.planned[0].let_go.set()
     ends = await asyncio.gather(*calls)
     assert ends[0] == ends[1]
+
+
+async def test_who_has_too_much_in_progress_is_told_so_and_may_go_on_after_an_answer(
+    tmp_path: Path,
+) -> None:
+    few = Calls(running=1, queued_per_subject=0)
+    stage = Stage(sandbox=Scripted(held=True))
+    async with served(tmp_path, stage, calls=few) as here, here.client() as client:
+        task = await opened(client)
+        joined = [asyncio.create_task(task.call("greet", ADA, call_id="c-1"))]
+        await eventually(lambda: here.sandbox.planned and here.sandbox.planned[0].started)
+        joined += [
+            asyncio.create_task(task.call("greet", ADA, call_id="c-1"))
+            for _ in range(few.requests())
+        ]
+        await eventually(lambda: any(each.done() for each in joined))
+        here.sandbox.planned[0].let_go.set()
+        ends = await asyncio.gather(*joined, return_exceptions=True)
+        (refused,) = [end for end in ends if isinstance(end, BaseException)]
+        assert isinstance(refused, CallRefused)
+        assert refused.reason is Reason.RATE_LIMITED
+        assert refused.retry_after is not None
+        assert (await task.status()).running_calls == ()
 
 
 async def test_two_hundred_calls_share_few_permits_fairly(

@@ -28,7 +28,7 @@ from sandbox_runtime.server.caller import Caller, Role
 from sandbox_runtime.server.edge import Core
 from sandbox_runtime.server.identity import Reserved
 from sandbox_runtime.server.listening import MAX_REQUEST
-from sandbox_runtime.server.rates import Buckets, Rate
+from sandbox_runtime.server.rates import Buckets, InProgress, Rate
 from sandbox_runtime.server.rpc import BrokerRpc
 from sandbox_runtime.server.settings import Audit, Rates
 from sandbox_runtime.tending import Tending
@@ -473,6 +473,7 @@ async def test_a_call_that_is_decided_while_it_is_asked_for_is_not_told_of(tmp_p
             watching=Watching(InProcess()),
             ledger=stage.ledger,
             attempts=attempts,
+            in_progress=InProgress(100),
             subjects=fast,
             tasks=fast,
             opening=fast,
