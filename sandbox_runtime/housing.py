@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.ledger import Ledger, Live
     from sandbox_runtime.manifests.catalogue import LoadedTask
-    from sandbox_runtime.records import Allotment
+    from sandbox_runtime.records import Allotment, Micros
     from sandbox_runtime.workspaces import Workspace, Workspaces
 
     Last = Callable[[Live, Workspace], Awaitable[None]]
@@ -84,10 +84,9 @@ class Housing:
     async def tidy(self) -> None:
         """Remove the files of all tasks that have ended, and what belongs to no task."""
         now = self._ledger.now()
-        for live in self._ledger.tasks():
-            state = live.task.state
-            if state.workspace is not None and (state.closed or state.expires_at <= now):
-                await self.end(live)
+        over = [live for live in self._ledger.tasks() if _is_over(live, now)]
+        if endings := [self._begin_ending(live) for live in over]:
+            await asyncio.wait(endings, timeout=_PATIENCE)
         swept = await self._workspaces.sweep()
         if swept.removed or swept.stuck:
             _log.warning("stray_workspaces", removed=len(swept.removed), stuck=swept.stuck)
@@ -125,3 +124,8 @@ class Housing:
             await self._ledger.append(live, [gone]).wait()
         except Fault as fault:
             _log.error("workspace_not_ended", task=task, cause=str(fault))
+
+
+def _is_over(live: Live, now: Micros) -> bool:
+    state = live.task.state
+    return state.workspace is not None and (state.closed or state.expires_at <= now)

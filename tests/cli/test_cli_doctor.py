@@ -46,6 +46,7 @@ def test_a_machine_that_serves_is_found_fit_beside_its_broker(place: Place) -> N
     assert "its walls were read back" in found["proof"]["says"]
     assert len(said["facts"]["proof"]["walls"]) == 64
     assert found["validators"]["level"] == "ok"
+    assert found["workspaces"]["level"] == "ok"
 
 
 def test_it_leaves_no_container_behind(place: Place) -> None:

@@ -43,6 +43,13 @@ WELL: dict[str, Any] = {
     "validator_uids": [64100, 64101],
     "validators_trouble": None,
     "accounts": {},
+    "housed": {
+        "wanted": True,
+        "first_uid": 70000,
+        "last_uid": 70999,
+        "accounts": {},
+        "trouble": None,
+    },
     "clash": None,
     "tools": 2,
     "manifests": "/m",
@@ -105,6 +112,8 @@ def test_a_machine_that_is_well_has_nothing_to_mend() -> None:
         (("clash", "0.3.0"), "name", Level.WRONG, "pip uninstall sandbox-runtime"),
         (("accounts", {64101: "user `ada`"}), "validator uids", Level.WRONG, "first_uid"),
         (("validators_trouble", "no"), "validators", Level.WRONG, "as root"),
+        (("housed.trouble", "no loop device"), "workspaces", Level.WRONG, "e2fsprogs"),
+        (("housed.accounts", {70001: "user `ada`"}), "workspaces", Level.WRONG, "first_uid"),
         (("state.mode", 0o750), "state", Level.WRONG, "chmod 700 /s"),
         (("state.owner", 5), "state", Level.WRONG, "chown"),
         (("keys.mode", 0o701), "keys", Level.WRONG, "renew"),
@@ -127,6 +136,12 @@ def test_what_is_not_well_is_found_with_its_mend(
     assert (one.about, one.level) == (about, level)
     assert one.mend is not None
     assert word in one.mend
+
+
+def test_who_asks_for_no_workspace_can_do_without() -> None:
+    said = found(("housed.wanted", False), ("housed.trouble", "no loop device"))
+    (one,) = [one for one in said if one.level is not Level.OK]
+    assert (one.about, one.level) == ("workspaces", Level.WARNING)
 
 
 def test_without_an_engine_it_is_the_engine_that_is_to_be_mended() -> None:

@@ -87,6 +87,19 @@ class Source(Strict):
     """By a container's user."""
 
 
+class Housed(Strict):
+    """Whether tasks can have files of their own here."""
+
+    wanted: bool
+    """Whether some task's manifest asks for them."""
+    first_uid: int
+    last_uid: int
+    accounts: dict[int, str]
+    """Of these user and group ids, those that somebody has."""
+    trouble: str | None
+    """Why no workspace could be had; None: one could."""
+
+
 class Proof(Strict):
     """One container, brought up and looked at as a call's would be."""
 
@@ -118,6 +131,7 @@ class Facts(Strict):
     """Why no worker came up confined; None: one did."""
     accounts: dict[int, str]
     """Of the validators' user and group ids, those that somebody has."""
+    housed: Housed
     clash: str | None
     """Version of the distribution `sandbox-runtime`, if that is installed."""
     tools: int

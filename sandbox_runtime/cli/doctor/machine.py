@@ -92,7 +92,7 @@ def _synchronised() -> bool | None:
 
 def disk(state: Path, evidence: Evidence) -> Disk:
     """Return the room where `state` is, or will be."""
-    there = os.statvfs(_nearest(state))
+    there = os.statvfs(nearest(state))
     reserved = 0
     with suppress(OSError):
         reserved = (state / "log/reserve").stat().st_blocks * _BLOCK
@@ -104,7 +104,8 @@ def disk(state: Path, evidence: Evidence) -> Disk:
     )
 
 
-def _nearest(path: Path) -> Path:
+def nearest(path: Path) -> Path:
+    """Return `path`, or what is there of the folders above it."""
     return next(each for each in (path, *path.parents) if place(each).there)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandbox_runtime.cli.doctor import housing
 from sandbox_runtime.cli.doctor.finding import ok, warning, wrong
 from sandbox_runtime.manifests.units import print_size
 
@@ -26,6 +27,7 @@ def of_broker(facts: Facts) -> Iterator[Finding]:
     yield _clash(facts.clash)
     yield _uids(facts)
     yield _validators(facts.validators_trouble)
+    yield housing.finding(facts.housed)
     yield _private("state", facts.state, facts.kernel.uid)
     if facts.keys.there:
         yield _private("keys", facts.keys, facts.kernel.uid)

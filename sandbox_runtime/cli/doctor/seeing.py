@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox_runtime import records
-from sandbox_runtime.cli.doctor import asking, machine
+from sandbox_runtime.cli.doctor import asking, housing, machine
 from sandbox_runtime.cli.doctor.facts import Engine, Facts, Source
 from sandbox_runtime.errors import EvidenceUnavailable, Fault, SandboxUnavailable
 from sandbox_runtime.evidence import layout
@@ -33,7 +33,7 @@ _CLASHING = "sandbox-runtime"
 
 
 async def facts(settings: Settings) -> Facts:
-    """Look at everything; bring up one worker and one container."""
+    """Look at everything; bring up one worker, one workspace and one container."""
     state, socket = Path(settings.state_dir), Path(settings.engine)
     engine, engine_trouble = await _engine(socket)
     tree, manifests_trouble = _tree(Path(settings.manifests))
@@ -54,6 +54,7 @@ async def facts(settings: Settings) -> Facts:
         validator_uids=uids,
         validators_trouble=await _validators(workers.first_uid),
         accounts=machine.accounts(uids),
+        housed=await housing.housed(settings.workspaces, machine.nearest(state), tree),
         clash=machine.installed(_CLASHING),
         tools=len(tree.tools) if tree is not None else 0,
         manifests=settings.manifests,
