@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from sandbox_runtime.call import Outcome
+from sandbox_runtime.errors import SandboxUnavailable
 from sandbox_runtime.manifests.model import Workspace as Wanted
 from sandbox_runtime.sandbox.container import WallsDiffer
+from sandbox_runtime.sandbox.engine import Engine
+from sandbox_runtime.sandbox.launcher import CallBytes
 from sandbox_runtime.sandbox.plan import Files
 from sandbox_runtime.workspaces import Place, Workspace, Workspaces
 from tests.support.rooms import Room, answered
@@ -246,3 +252,56 @@ async def test_what_is_mounted_below_later_does_not_appear(
         assert await work(room, files(workspace), "answer(os.listdir('/workspace/below'))") == []
     finally:
         subprocess.run(["umount", below], check=True)  # noqa: ASYNC221, S603, S607
+
+
+async def test_a_container_that_the_engine_does_not_remove_keeps_the_turn(
+    room: Room, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = AsyncMock(side_effect=SandboxUnavailable("it would not go"))
+    plan = room.plan("answer(1)").model_copy(
+        update={"files": files(workspace), "uid": workspace.uid, "gid": workspace.uid}
+    )
+    await workspace.enter()
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "remove", stuck)
+        done = await room.launcher.run(
+            plan,
+            CallBytes(call_id="c", arguments=None),
+            deadline=time.monotonic() + 30,
+            on_event=lambda _: None,
+            gone=workspace.leave,
+        )
+        await done.closed
+        next_one = asyncio.create_task(workspace.enter())
+        assert (await room.launcher.sweep()).stuck
+        await asyncio.sleep(0.05)
+        assert not next_one.done()
+    assert (await room.launcher.sweep()).removed
+    await asyncio.wait_for(next_one, 5)
+    workspace.leave()
+
+
+async def test_a_container_that_somebody_else_removed_passes_the_turn_on(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = Engine.remove
+    told: list[str] = []
+
+    async def removed_and_not_said(engine: Engine, name: str) -> None:
+        await remove(engine, name)
+        raise SandboxUnavailable("the connection was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "remove", removed_and_not_said)
+        done = await room.launcher.run(
+            room.plan("answer(1)"),
+            CallBytes(call_id="c", arguments=None),
+            deadline=time.monotonic() + 30,
+            on_event=lambda _: None,
+            gone=lambda: told.append("gone"),
+        )
+        await done.closed
+        assert told == []
+    await room.launcher.sweep()
+    await room.launcher.sweep()
+    assert told == ["gone"]
