@@ -38,6 +38,7 @@ calls:
   detached: 2
   watchers: 3
 workspaces: {first_uid: 80000, count: 20, headroom: 1Gi}
+files: {put: 1Mi, get: 1Mi, at_once: 1, all_at_once: 2}
 evidence: {reserve: 1Mi, headroom: 2Mi}
 audit: {readers: 1, tails: 2}
 files: {put: 1Mi, get: 1Mi, at_once: 2, all_at_once: 3}
