@@ -150,7 +150,8 @@ class Broker:
         `variables` are those that the request brings. Raises `Refusal`, and
         `SandboxUnavailable` where the workspace that it asks for cannot be had.
         """
-        loaded = self._tree.tasks.get(manifest)
+        tree, digest = self._tree, self._tree_digest  # others may come into force meanwhile
+        loaded = tree.tasks.get(manifest)
         if loaded is None:
             raise Refusal("no such task manifest is loaded", reason=Reason.MANIFEST_NOT_FOUND)
         policy.delegated(loaded, shown.delegate)
@@ -166,7 +167,7 @@ class Broker:
                 task=task,
                 manifest=manifest,
                 manifest_digest=loaded.digest,
-                tree_digest=self._tree_digest,
+                tree_digest=digest,
                 subject=subject,
                 delegate=shown.delegate,
                 identity=shown.identity,
@@ -178,7 +179,7 @@ class Broker:
                 body=body.ref,
                 workspace=allotment,
             )
-            live = await self._ledger.open(record, body, brought)
+            live = await self._ledger.open(record, body, brought, tree)
         return Opened(live=live, token=token)
 
     async def check_call(self, live: Live, call: ProposedCall) -> Permitted:

@@ -245,10 +245,13 @@ class Ledger:
             self._in_force, self._images = digest, dict(images)
         self._trees[digest] = tree
 
-    async def open(self, record: records.TaskOpened, body: Sealed, brought: Brought) -> Live:
-        """Record a new task, and know it once it is durable."""
+    async def open(
+        self, record: records.TaskOpened, body: Sealed, brought: Brought, tree: Catalogue
+    ) -> Live:
+        """Record a new task under a manifest of `tree`, and know it once it is durable."""
         await self._enqueue([record], [body]).wait()
-        live = self._tasks[record.task] = Live(task=self._hydrated(record, brought))
+        self._trees.setdefault(record.tree_digest, tree)
+        live = self._tasks[record.task] = Live(task=_hydrated(record, brought, tree))
         return live
 
     def append(
@@ -335,7 +338,9 @@ class Ledger:
             return
         with suppress(Erased):  # nobody can show its token any more, nor be told anything of it
             brought = self.unseal(record.task, record.body, Brought)
-            self._tasks[record.task] = Live(task=self._hydrated(record, brought))
+            self._tasks[record.task] = Live(
+                task=_hydrated(record, brought, self._trees[record.tree_digest])
+            )
 
     def _restore_tree(self, record: records.ManifestsLoaded) -> None:
         self._in_force, self._images = record.digest, record.images
@@ -346,15 +351,15 @@ class Ledger:
             except ManifestErrors as errors:  # written under rules that have become stricter
                 _log.warning("old_manifests_unreadable", digest=record.digest, why=str(errors))
 
-    def _hydrated(self, record: records.TaskOpened, brought: Brought) -> OpenTask:
-        tree = self._trees[record.tree_digest]
-        manifest = tree.tasks[record.manifest]
-        return OpenTask(
-            state=begin(record, manifest.manifest.spec.grants),
-            manifest=manifest,
-            tools=tree.tools,
-            variables=brought.variables,
-        )
+
+def _hydrated(record: records.TaskOpened, brought: Brought, tree: Catalogue) -> OpenTask:
+    manifest = tree.tasks[record.manifest]
+    return OpenTask(
+        state=begin(record, manifest.manifest.spec.grants),
+        manifest=manifest,
+        tools=tree.tools,
+        variables=brought.variables,
+    )
 
 
 def _understood(sequence: int, leaf: bytes) -> Record:

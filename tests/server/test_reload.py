@@ -13,15 +13,20 @@ import pytest
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.client import CallRefused, Outcome
 from sandbox_runtime.errors import Reason
+from sandbox_runtime.ledger import text_digest
+from sandbox_runtime.manifests.loader import load_texts
 from sandbox_runtime.records import ManifestsLoaded, ManifestsRefused, TaskOpened
 from sandbox_runtime.sandbox.lock import LockBroken
 from tests.support.eventually import eventually
-from tests.support.manifests import TASK
+from tests.support.manifests import SOURCES, TASK
+from tests.support.pipeline import on_stage
 from tests.support.serving import Stage, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from sandbox_runtime.manifests.catalogue import LoadedTask
+    from sandbox_runtime.records import Allotment
     from tests.support.serving import Served
 
 ADA, EVE = {"name": "Ada"}, {"name": "Eve"}
@@ -162,3 +167,26 @@ async def test_a_restart_stands_on_the_manifests_of_each_task(tmp_path: Path) ->
         assert "manifest.loaded" in second.kinds()
         again = client.task(before.id, before.token)
         assert (await again.call("greet", ADA)).ok
+
+
+async def test_a_task_stands_on_one_tree_though_others_come_into_force_while_it_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with on_stage(tmp_path) as stage:
+        there, go_on, make = asyncio.Event(), asyncio.Event(), stage.housing.make
+
+        async def slowly(task: str, manifest: LoadedTask) -> Allotment | None:
+            there.set()
+            await go_on.wait()
+            return await make(task, manifest)
+
+        monkeypatch.setattr(stage.housing, "make", slowly)
+        opening = asyncio.create_task(stage.open_task())
+        await there.wait()
+        other = load_texts({**SOURCES, "tasks/greeting.yaml": NO_FRIEND})
+        await stage.ledger.load(other, {})
+        stage.broker.use(other)
+        go_on.set()
+        live = await opening
+        assert live.task.state.manifest_digest == live.task.manifest.digest
+        assert live.task.state.tree_digest == text_digest(load_texts(SOURCES))
