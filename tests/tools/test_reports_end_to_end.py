@@ -47,21 +47,26 @@ def test_a_hostile_body_is_published_without_what_is_hostile(task: Task) -> None
         "bytes": len(page),
         "digest": f"sha256:{hashlib.sha256(page).hexdigest()}",
     }
+    assert task.get_file("report.html") == page
 
 
 def test_a_table_is_answered_and_its_files_are_written(task: Task) -> None:
     words = {
         "name": "delays",
         "columns": [{"heading": "month"}, {"heading": "delay", "format": "number"}],
-        "rows": [["May", 2.5]],
+        "rows": [["=May", -2.5]],
         "files": ["html", "csv"],
     }
     end = task.call("table_report", words)
     assert end.outcome == "OK", end
     assert isinstance(end.result, dict)
     result = end.result
-    assert result["text"].splitlines()[-1] == "May     2.50"
+    assert result["text"].splitlines()[-1] == "=May   -2.50"
     assert [each["path"] for each in result["files"]] == ["delays.html", "delays.csv"]
+    assert task.get_file("delays.csv") == b"month,delay\r\n'=May,-2.5\r\n"
+    fragment = task.get_file("delays.html").decode()
+    assert '<td>=May</td><td align="right">-2.50</td>' in fragment
+    assert fragment.startswith("<!DOCTYPE html>")
 
 
 def test_nothing_but_a_script_is_refused_with_a_hint(task: Task) -> None:
