@@ -8,7 +8,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -23,7 +24,7 @@ from sandbox_runtime.client import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from sandbox_runtime.cli.output import Output
 
@@ -35,7 +36,8 @@ class Connection:
     """Where the broker is, and who asks."""
 
     target: str
-    token: str | None = field(repr=False)
+    shown: Mapping[str, Any] = field(repr=False)
+    """What is shown of oneself: `token`, `certificate`, `key`, `ca`, `on_behalf_of`."""
 
     @contextmanager
     def broker(self) -> Iterator[Broker]:
@@ -54,10 +56,45 @@ class Connection:
 
     def _connected(self) -> Broker:
         try:
-            return Broker.connect(self.target, token=self.token)
+            return Broker.connect(self.target, **self.shown)
         except ValueError as bad:
-            mend = "write `unix:/path/of/broker.sock`, or `127.0.0.1:PORT` with a token"
+            mend = "write `unix:/path/of/broker.sock`, or `HOST:PORT` with a certificate or token"
             raise Failure(str(bad), mend, USAGE) from bad
+
+
+_SHOWN = ("token", "certificate", "key", "ca", "on_behalf_of")
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_OPTIONS = (
+    click.option(
+        "--token", envvar="SANDBOX_BROKER_TOKEN", help="Bearer token, on loopback or over TLS."
+    ),
+    click.option(
+        "--certificate",
+        type=_FILE,
+        envvar="SANDBOX_BROKER_CERTIFICATE",
+        help="Own certificate, for TLS.",
+    ),
+    click.option("--key", type=_FILE, envvar="SANDBOX_BROKER_KEY", help="Its key."),
+    click.option(
+        "--ca", type=_FILE, envvar="SANDBOX_BROKER_CA", help="Who signed the broker's certificate."
+    ),
+    click.option(
+        "--on-behalf-of", metavar="SUBJECT", help="For whom a delegate of the manifest asks."
+    ),
+)
+
+
+def shows(command: Callable[..., R]) -> Callable[..., R]:
+    """Add the options that say who asks, and give the command them as `shown`."""
+
+    @wraps(command)
+    def showing(*args: object, **options: object) -> R:
+        shown = {name: options.pop(name) for name in _SHOWN}
+        return command(*args, shown=shown, **options)
+
+    for option in reversed(_OPTIONS):
+        showing = option(showing)
+    return showing
 
 
 def connects(command: Callable[..., R]) -> Callable[..., R]:
@@ -72,11 +109,10 @@ def connects(command: Callable[..., R]) -> Callable[..., R]:
         show_envvar=True,
         help="Address of the broker.",
     )
-    @click.option("--token", envvar="SANDBOX_BROKER_TOKEN", help="Bearer token, on loopback.")
+    @shows
     @wraps(command)
-    def connected(output: Output, *, target: str, token: str | None, **options: object) -> R:
-        connection = Connection(target=target, token=token)
-        return command(output, connection, **options)
+    def connected(output: Output, *, target: str, shown: Mapping[str, Any], **options: object) -> R:
+        return command(output, Connection(target=target, shown=shown), **options)
 
     return connected
 

@@ -17,6 +17,7 @@ from sandbox_runtime.errors import EvidenceUnavailable, Fault, Refusal, SandboxU
 from sandbox_runtime.evidence.faults import DamagedBody, DamagedLog, KeysRefused, LogInUse
 from sandbox_runtime.manifests.problems import ManifestErrors
 from sandbox_runtime.sandbox.context import ToolNotBuildable
+from sandbox_runtime.server.issuing.book import IdentitiesUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,7 @@ _MENDS: Mapping[type[Exception], str] = MappingProxyType(
         DamagedBody: _DAMAGED,
         KeysRefused: "run this as the broker's own user, who alone may read `keys`",
         EvidenceUnavailable: "see that the state directory is the broker's alone and has room",
+        IdentitiesUnusable: "`chmod -R go=` the state's `identity`; what others read, issue anew",
         SandboxUnavailable: "see that the engine runs and that you may use it: `docker info`",
         ToolNotBuildable: "look into the tool's folder, and at `--base`",
     }

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sandbox_runtime.audit.gathering import Stored
-from sandbox_runtime.cli.connecting import Connection
+from sandbox_runtime.cli.connecting import Connection, shows
 from sandbox_runtime.cli.reading import parsed
 from sandbox_runtime.client import Auditor, RecordFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from sandbox_runtime.audit.wanted import Wanted
     from sandbox_runtime.client import StoredRecord
@@ -27,15 +27,17 @@ if TYPE_CHECKING:
 
 
 def may_connect(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--connect` and `--token`, and give the command a `Connection`, or None."""
+    """Add `--connect` and what says who asks, and give the command a `Connection`, or None."""
 
     @click.option(
         "--connect", metavar="ADDRESS", help="Read it from this broker and not from --state."
     )
-    @click.option("--token", envvar="SANDBOX_BROKER_TOKEN", help="Bearer token, on loopback.")
+    @shows
     @wraps(command)
-    def connected(*args: object, connect: str | None, token: str | None, **given: object) -> object:
-        remote = Connection(target=connect, token=token) if connect is not None else None
+    def connected(
+        *args: object, connect: str | None, shown: Mapping[str, Any], **given: object
+    ) -> object:
+        remote = Connection(target=connect, shown=shown) if connect is not None else None
         return command(*args, remote=remote, **given)
 
     return connected

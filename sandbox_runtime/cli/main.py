@@ -25,6 +25,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "calls": ("sandbox_runtime.cli.calls", "List calls, show one whole."),
         "file": ("sandbox_runtime.cli.file", "Bring files into a task's workspace, get them out."),
         "output": ("sandbox_runtime.cli.output_check", "Ask a destination what may go to it."),
+        "identity": ("sandbox_runtime.cli.identity", "Issue certificates and tokens, revoke them."),
         "log": ("sandbox_runtime.cli.log", "Read, follow and verify the action log."),
         "demo": ("sandbox_runtime.cli.demo", "Play a scripted agent against a real broker."),
     }

@@ -113,10 +113,10 @@ def test_where_no_broker_answers_the_end_is_3(tmp_path: Path) -> None:
     assert (code, said["error"]) == (3, f"no broker answers at `{nobody}`")
 
 
-def test_an_address_that_leaves_the_machine_is_a_mistake_of_usage() -> None:
-    ended = run("call", "small-task", "small", "--broker", "broker.example:443")
+def test_what_is_no_address_of_a_broker_is_a_mistake_of_usage() -> None:
+    ended = run("call", "small-task", "small", "--broker", "http://broker.example")
     assert ended.returncode == 2
-    assert ended.stderr.startswith("error: `broker.example:443` is neither unix:/path nor")
+    assert ended.stderr.startswith("error: `http://broker.example` is no place of a broker")
 
 
 def test_artifacts_are_kept_where_the_user_says(call_document: Document, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_bare_words_show_what_there_is() -> None:
     ended = run()
     assert ended.returncode == 2
     commands = ["serve", "doctor", "config", "call", "manifest", "tool", "task", "calls"]
-    commands += ["file", "output", "log", "demo"]
+    commands += ["file", "output", "identity", "log", "demo"]
     shown = ended.stderr.split("Commands:")[1].splitlines()
     assert [line.split()[0] for line in shown if line.strip()] == commands
     assert run("--help").returncode == 0
