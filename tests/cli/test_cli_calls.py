@@ -107,6 +107,7 @@ async def test_a_call_is_shown_from_what_was_proposed_to_what_came_back(
     assert facts["verdict"] == "permitted"
     assert facts["rule"] == "manifests/tasks/small.yaml:9"
     assert facts["outcome"].startswith("OK after")
+    assert facts["labels"] == "untrusted, restricted, from small"
     for name in ("image", "plan digest", "walls digest", "memory peak", "processes, peak"):
         assert any(line.startswith(name) for line in titles), name
     assert {"match", "decide", "create", "readback", "run"} <= {line.split()[0] for line in titles}

@@ -54,7 +54,11 @@ def test_a_task_is_shown_as_what_happened_in_order_and_what_it_spent(
 ) -> None:
     ended = run("task", "show", task, "--state", place.state)
     assert (ended.returncode, ended.stderr) == (0, "")
-    for words in ("opened by agent:tests as small-task", "closed by agent:tests", "variables"):
+    for words in (
+        "opened by agent:tests as small-task",
+        "closed by agent:tests",
+        "brought by the opener",
+    ):
         assert words in ended.stdout
     _, said = document("task", "show", task, "--state", place.state)
     opened, called, closed = said["timeline"]
@@ -66,6 +70,7 @@ def test_a_task_is_shown_as_what_happened_in_order_and_what_it_spent(
     assert budgets["calls"] == ("1", "20")
     assert budgets["grant `sent`"] == ("1", "3")
     assert said["brought"]["variables"] == {"who": "Ada"}
+    assert said["variables"] == {"who": "opener"}
     assert said["manifest_digest"].startswith("sha256:")
 
 
