@@ -101,6 +101,13 @@ def test_no_part_of_the_page_breaks_out_of_its_place(text: str) -> None:
     assert check(page) == (page, ())
 
 
+def test_what_may_be_a_part_can_be_the_body_of_a_page() -> None:
+    part = f"<p>{'a' * (65_536 - 7)}</p>"
+    assert registry.check("html", part, {}).value == part
+    page = registry.check("html", part, {"page": True}).value
+    assert registry.check("html", page, {"page": True}).value == page
+
+
 def test_a_page_without_anything_to_read_is_refused() -> None:
     with pytest.raises(Objection) as refused:
         check("<title>a</title><script>b</script>")

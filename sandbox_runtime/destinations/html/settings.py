@@ -20,6 +20,9 @@ DEFAULT_MAX_BYTES: Final = 64 << 10
 MOST_BYTES: Final = 128 << 10
 """As much as is surely cleaned within the time that a worker has."""
 
+SHELL_BYTES: Final = 4 << 10
+"""What a page may have around its body: what may be a body can be a page."""
+
 Scheme = Literal["https", "http"]
 
 
@@ -80,7 +83,8 @@ class HtmlSettings(Strict):
     """Whether the text is a whole page: its title, then what may stay of its body, in a shell of
     ours with a policy that lets a browser run nothing. Default: it is a part of one."""
     max_bytes: Annotated[int, Field(ge=1, le=MOST_BYTES)] | None = None
-    """The most bytes, in UTF-8, before and after cleaning. Default 65536."""
+    """The most bytes, in UTF-8, before and after cleaning; of a page, of its body. Default
+    65536."""
 
     @field_validator("elements")
     @classmethod
@@ -98,8 +102,9 @@ class HtmlSettings(Strict):
 
     @property
     def cap(self) -> int:
-        """The most bytes, with the default filled in."""
-        return DEFAULT_MAX_BYTES if self.max_bytes is None else self.max_bytes
+        """The most bytes, with the default filled in, and room for a page's shell."""
+        most = DEFAULT_MAX_BYTES if self.max_bytes is None else self.max_bytes
+        return most + SHELL_BYTES if self.page else most
 
     @cached_property
     def linkable(self) -> Links:
