@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from sandbox_runtime import policy
-from sandbox_runtime.errors import Fault, Reason, Refusal
+from sandbox_runtime.errors import Fault, Reason, Refusal, SandboxUnavailable
 from sandbox_runtime.filing.needs import Carried
 from sandbox_runtime.records import FileDeleted, FileKept
 from sandbox_runtime.workspaces import beneath, listing, paths
@@ -37,23 +37,24 @@ class Keeping:
     def __init__(self, *, ledger: Ledger, getting: Getting, kept: KeptFiles, most: int) -> None:
         """`most` bytes may a kept file have."""
         self._ledger, self._getting, self._kept, self._most = ledger, getting, kept, most
+        self._held_back: set[tuple[str, str]] = set()
+        """Task and path of what was recorded as staying, while its keeping is not done."""
 
     async def keep(self, live: Live, workspace: Workspace) -> None:
         """Keep what shall outlive the task. The caller has the workspace's last turn.
 
         Done again, it goes on where it failed. Raises `Fault`: nothing of the workspace is lost.
         """
-        asked = policy.workspace(live.task)
-        if not asked.keep:
+        if not policy.workspace(live.task).keep:
             return
-        with beneath.opened_root(workspace.root) as root:
-            found = await asyncio.to_thread(listing.listed, root)
-            done = {each.path for each in self._getting.outliving(live)}
-            wanted = [e.path for e in found.entries if paths.is_kept(e.path, asked.keep)]
-            for path in (each for each in wanted if each not in done):
-                await self._keep_one(live, root, path)
-        if not found.complete:
-            _log.error("workspace_not_listed_whole", task=live.task.state.id)
+        task = live.task.state.id
+        try:
+            with beneath.opened_root(workspace.root) as root:
+                for path in await self._wanted(live, root):
+                    await self._keep_one(live, root, path)
+        except OSError as error:
+            raise SandboxUnavailable(f"the workspace failed: {error.strerror}") from error
+        self._held_back = {each for each in self._held_back if each[0] != task}
 
     async def keep_tending(self, interval: float) -> None:
         """Delete what is over every `interval` seconds, until cancelled."""
@@ -78,6 +79,16 @@ class Keeping:
             if task in tasks and name not in tasks[task]:
                 await asyncio.to_thread(self._kept.delete, task, name)
 
+    async def _wanted(self, live: Live, root: int) -> list[str]:
+        """Return the paths of what shall be kept and is not yet."""
+        task, keep = live.task.state.id, policy.workspace(live.task).keep
+        found = await asyncio.to_thread(listing.listed, root)
+        if not found.complete:
+            _log.error("workspace_not_listed_whole", task=task)
+        done = {each.path for each in self._getting.outliving(live)}
+        wanted = (entry.path for entry in found.entries if paths.is_kept(entry.path, keep))
+        return [w for w in wanted if w not in done and (task, w) not in self._held_back]
+
     async def _keep_one(self, live: Live, root: int, path: str) -> None:
         found = b""
         try:
@@ -88,6 +99,7 @@ class Keeping:
             outcome = policy.HeldBack(code=_code(refusal), problem=refusal.problem)
         if isinstance(outcome, policy.HeldBack):
             await self._getting.hold_back(live, None, path, found, outcome)
+            self._held_back.add((live.task.state.id, path))
             return
         await self._safe(live, path, outcome)
 

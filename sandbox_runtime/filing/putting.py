@@ -88,14 +88,15 @@ class Putting:
     ) -> Put:
         """Bring in a file; raise `Refusal`.
 
-        Cancelling this before every piece is in leaves nothing; afterwards it changes nothing.
+        Cancelling this leaves nothing, until every piece is in and it has the workspace's turn;
+        afterwards it changes nothing.
         """
         steps = paths.steps(announced.path)
         wanted = policy.carries(live.task, self._ledger.now())
         self._expect_size(announced, min(self._most, wanted.size))
         async with AsyncExitStack() as held:
             held.enter_context(self._transfers.one(live.task.state.id))
-            spool = held.enter_context(self._spool(announced.size))
+            spool = held.enter_context(await asyncio.to_thread(self._spool, announced.size))
             await _receive(spool, announced, pieces)
             workspace = await self._workspace(live)
             await held.enter_async_context(workspace.turn())
@@ -125,12 +126,15 @@ class Putting:
             )
 
     def _spool(self, size: int) -> IO[bytes]:
-        """Return a file without a name: it is gone with the broker, whatever becomes of that."""
+        """Return a file without a name, its room on the disk taken.
+
+        It is gone with the broker, whatever becomes of that.
+        """
         try:
             disk = os.statvfs(self._staging)
             if disk.f_bavail * disk.f_frsize < size + self._headroom:
                 raise SandboxUnavailable("the disk has no room for a file on its way")
-            return tempfile.TemporaryFile(dir=self._staging, buffering=0)
+            return _taken(tempfile.TemporaryFile(dir=self._staging, buffering=0), size)
         except OSError as error:
             raise SandboxUnavailable(f"no file can be taken in: {error.strerror}") from error
 
@@ -142,7 +146,6 @@ class Putting:
 
     async def _placed(self, live: Live, arrived: _Arrived, held: AsyncExitStack) -> Put:
         async with held:
-            policy.carries(live.task, self._ledger.now())  # it may have been closed meanwhile
             with ExitStack() as files:
                 staged = await asyncio.to_thread(files.enter_context, _staged(arrived, files))
                 record = await self._recorded(live, arrived)
@@ -152,9 +155,10 @@ class Putting:
     async def _recorded(self, live: Live, arrived: _Arrived) -> int:
         task, announced = live.task.state.id, arrived.announced
         carried = Carried(path=announced.path, sha256=announced.sha256)
-        body = self._ledger.seal(task, carried)
+        body, now = self._ledger.seal(task, carried), self._ledger.now()
+        policy.carries(live.task, now)  # it may have been closed meanwhile
         record = FilePut(
-            at=self._ledger.now(),
+            at=now,
             task=task,
             subject=arrived.subject,
             size=announced.size,
@@ -163,6 +167,16 @@ class Putting:
         ticket = self._ledger.append(live, [record], [body])
         await ticket.wait()
         return ticket.sequence
+
+
+def _taken(spool: IO[bytes], size: int) -> IO[bytes]:
+    try:
+        if size:
+            os.posix_fallocate(spool.fileno(), 0, size)
+    except OSError:
+        spool.close()
+        raise
+    return spool
 
 
 def _staged(arrived: _Arrived, files: ExitStack) -> writing.Staging:

@@ -198,6 +198,8 @@ class BrokerRpc(Service, BrokerServiceServicer):
         """Let a file out."""
         live = self._task(request.task_id, asked)
         self._core.tasks.take(request.task_id)
+        if self._core.filing.getting.ended(live):
+            self._opened_by(request.task_id, asked)
         leaving = self._core.filing.getting.leaving(live, asked.subject, request.path)
         async with leaving as found:
             for piece in files.pieces(found):

@@ -264,7 +264,7 @@ class Files(Strict):
     """The most on its way out, or kept: all of it passes a validator worker in one piece."""
     at_once: Annotated[int, Field(ge=1, le=1000)] = 4
     """Of one task."""
-    all_at_once: Annotated[int, Field(ge=1, le=10_000)] = 32
+    all_at_once: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Of all tasks together."""
 
 

@@ -52,7 +52,8 @@ Staging = AbstractContextManager[Staged]
 def staged(root: int, steps: Steps, source: int, *, uid: int) -> Iterator[Staged]:
     """Copy the open file `source` to beside `steps`, as `uid`'s; what did not appear is removed.
 
-    Directories on the way are made. Raises `Refusal`: full, leading away, something in the way.
+    Directories on the way are made, and stay. Raises `Refusal`: full, leading away, something in
+    the way.
     """
     with ExitStack() as held:
         try:

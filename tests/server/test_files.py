@@ -7,7 +7,7 @@ import os
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import grpc
 import pytest
@@ -15,8 +15,9 @@ import pytest
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.client import Broker, BrokerUnavailable, CallRefused, FileKind
 from sandbox_runtime.errors import Reason
+from sandbox_runtime.filing.putting import Putting
 from sandbox_runtime.policy import files as policy_of_files
-from sandbox_runtime.records import FileGot, FileHeldBack, FilePut
+from sandbox_runtime.records import FileGot, FileHeldBack, FilePut, TaskClosed
 from sandbox_runtime.server.settings import Files
 from sandbox_runtime.v1 import files_pb2 as pb
 from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceStub
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sandbox_runtime.client import AsyncTask
+    from sandbox_runtime.ledger import Live
     from tests.support.serving import Served
 
 SECRET = b"of the host"
@@ -404,6 +406,22 @@ async def test_a_put_that_waited_while_the_task_was_closed_is_refused(
     with pytest.raises((CallRefused, BrokerUnavailable)):
         await putting
     assert kinds(here, "file") == []
+
+
+async def test_a_task_that_is_closed_while_a_file_is_copied_gets_no_file(
+    here: Served, task: AsyncTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Putting._recorded  # noqa: SLF001 - the moment before the record
+
+    async def closed_before(self: Putting, live: Live, arrived: object) -> int:
+        at, of = self._ledger.now(), live.task.state.id
+        self._ledger.append(live, [TaskClosed(at=at, task=of, subject=SUBJECT)])
+        return await recorded(self, live, cast("Any", arrived))
+
+    monkeypatch.setattr(Putting, "_recorded", closed_before)
+    assert (await refusal(task.put_file("a.txt", b"x"))).reason is Reason.TASK_CLOSED
+    assert list(root(here, task.id).iterdir()) == []
+    assert verify(Path(here.settings.state_dir)).problem is None
 
 
 def use(address: str, directory: Path) -> bytes:
