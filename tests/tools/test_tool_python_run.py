@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 from tests.support.tool_runs import Run
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """What is mounted at /workspace."""
+    (tmp_path / "workspace").mkdir()
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+def run(run: Run, root: Path) -> Run:
+    """Return what runs a tool's program on files of its own."""
+    return lambda tool, arguments: run(tool, arguments, str(root))
 
 
 def test_the_last_expression_is_the_value_and_print_is_kept_apart(run: Run) -> None:
@@ -139,3 +153,48 @@ def test_numbers_survive_exactly(run: Run) -> None:
     assert run("python_run", {"code": "0.1 + 0.2", "inputs": {}}).result["value"] == math.fsum(
         [0.1, 0.2]
     )
+
+
+def test_what_is_kept_comes_back_as_it_was(run: Run, root: Path) -> None:
+    code = "a = {'x': [1, None, 0.1 + 0.2], 'ü': True}\nb = [a, 'two']"
+    said = run("python_run", {"code": code, "keep": ["a", "b"]}).result
+    assert said["kept"] == ["kept/a.json", "kept/b.json"]
+    again = run("python_run", {"code": "b[0] == a and a", "load": ["a", "b"]}).result
+    assert again["value"] == {"x": [1, None, 0.1 + 0.2], "ü": True}
+    assert sorted(path.name for path in (root / "kept").iterdir()) == ["a.json", "b.json"]
+
+
+def test_nothing_is_kept_of_code_that_fails(run: Run, root: Path) -> None:
+    assert run("python_run", {"code": "a = 1\n1 / 0", "keep": ["a"]}).error
+    assert not (root / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        pytest.param("b = 1", "no_such_variable", id="never set"),
+        pytest.param("a = {1: 2}", "cannot_be_kept", id="keys that JSON makes texts of"),
+        pytest.param("a = (1, 2)", "cannot_be_kept", id="a tuple, which would be a list"),
+        pytest.param("a = float('nan')", "cannot_be_kept", id="no number"),
+        pytest.param("a = []\na.append(a)", "cannot_be_kept", id="a list in itself"),
+        pytest.param("a = open", "cannot_be_kept", id="a function"),
+        pytest.param("a = 'x' * (33 << 20)", "too_large", id="too large"),
+    ],
+)
+def test_what_cannot_be_kept_without_loss_is_an_error(
+    run: Run, root: Path, code: str, error: str
+) -> None:
+    assert run("python_run", {"code": code, "keep": ["a"]}).error["code"] == error
+    assert not list(root.glob("kept/*"))
+
+
+def test_what_nobody_kept_is_an_error_before_the_code_runs(run: Run, root: Path) -> None:
+    code = "open('/workspace-ran', 'w')"
+    assert run("python_run", {"code": code, "load": ["a"]}).error["code"] == "not_kept"
+    assert not list(root.iterdir())
+
+
+def test_a_file_that_is_not_what_it_says_is_an_error(run: Run, root: Path) -> None:
+    (root / "kept").mkdir()
+    (root / "kept" / "a.json").write_bytes(b"\x80\x04}q\x00.")  # a pickle
+    assert run("python_run", {"code": "a", "load": ["a"]}).error["code"] == "damaged"

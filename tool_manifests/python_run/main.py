@@ -16,10 +16,11 @@ import shutil
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from charts import ChartsTooLarge, attached, drawn, listed
-from values import Plain, plain, utf8
+from kept import NotKept, keep, load
+from values import plain, utf8
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -79,15 +80,20 @@ def compiled(code: str) -> tuple[CodeType, CodeType]:
         raise Failed("code_invalid", f"{type(error).__name__}: {error}") from error
 
 
-def run(code: str, inputs: object) -> tuple[Plain, dict[str, bytes]]:
-    """Run the code; return the value of its last expression, or None, and its charts."""
-    statements, expression = compiled(code)
-    names = {"__name__": "__main__", "inputs": inputs}
+def run(arguments: dict[str, Any], root: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Run the code; return the value of its last expression and what was kept, and its charts."""
+    statements, expression = compiled(arguments["code"])
+    names = {"__name__": "__main__", "inputs": arguments.get("inputs", {})}
     try:
+        names |= load(root, arguments.get("load", []))
         exec(statements, names)  # noqa: S102 - what the tool is for, and the container bears
-        return plain(eval(expression, names)), drawn()  # noqa: S307 - as above
+        value = plain(eval(expression, names))  # noqa: S307 - as above
+        wanted = arguments.get("keep", [])
+        return {"value": value} | ({"kept": keep(root, wanted, names)} if wanted else {}), drawn()
     except ChartsTooLarge as error:
         raise Failed("charts_too_large", str(error)) from error
+    except NotKept as error:
+        raise Failed(error.code, str(error)) from error
     except BaseException as raised:  # SystemExit is an end like any other
         raise blame(raised) from raised
 
@@ -100,13 +106,13 @@ def blame(raised: BaseException) -> Failed:
     return Failed("code_raised", said, lines[-1] if lines else None)
 
 
-def respond(arguments: dict[str, str]) -> str:
+def respond(arguments: dict[str, Any], root: Path) -> str:
     """Return the line that answers a call."""
     printed = Printed()
     try:
         with contextlib.redirect_stdout(printed):
-            value, charts = run(arguments["code"], arguments.get("inputs", {}))
-        result = {"value": value, "printed": utf8(printed.head), "charts": listed(charts)}
+            said, charts = run(arguments, root)
+        result = said | {"printed": utf8(printed.head), "charts": listed(charts)}
         return fitting(result | ({"printed_cut": True} if printed.cut else {}), charts)
     except Failed as failed:
         return json.dumps({"error": failed.error})
@@ -127,7 +133,7 @@ def main() -> None:
     if FONTS.is_dir():
         shutil.copytree(FONTS, SETTINGS["MPLCONFIGDIR"])
     call, myself = json.load(sys.stdin), os.getpid()
-    line = respond(call["arguments"])
+    line = respond(call["arguments"], Path(sys.argv[1]))
     if os.getpid() == myself:  # what the code forked has nothing to answer
         os.write(3, line.encode() + b"\n")
     sys.stderr.flush()
