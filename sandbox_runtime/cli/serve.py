@@ -52,7 +52,10 @@ if TYPE_CHECKING:
 def command(
     output: Output, config: Path | None, state: Path, data: tuple[str, ...], *, dev: bool
 ) -> None:
-    """Serve until SIGTERM or SIGINT; a second one cancels calls in flight at once."""
+    """Serve until SIGTERM or SIGINT; a second one cancels calls in flight at once.
+
+    On SIGHUP manifests and images are read again, all or nothing; `log tail` shows which.
+    """
     if (config is None) == (not dev):
         raise click.UsageError("name the settings with --config FILE, or say --dev")
     if data and not dev:

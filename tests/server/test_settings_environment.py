@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from sandbox_runtime.cli.demo.serving import surroundings
 from sandbox_runtime.cli.main import _group as commands
 from sandbox_runtime.manifests.problems import ManifestErrors
 from sandbox_runtime.server.environment import OF_COMMANDS, PREFIX
@@ -134,6 +135,11 @@ def test_the_variables_of_commands_are_no_mistakes(
     put(monkeypatch, **{name.upper(): "x" for name in OF_COMMANDS})
     assert load(file).manifests == "/m"
     assert not OF_COMMANDS & set(Settings.model_fields)
+
+
+def test_the_demonstration_s_broker_takes_no_setting_of_another_s() -> None:
+    there = {"PATH": "/bin", "SANDBOX_BROKER_STATE_DIR": "/var/lib/real", "SANDBOX_BROKER": "unix:"}
+    assert surroundings(there) == {"PATH": "/bin", "SANDBOX_BROKER": "unix:"}
 
 
 def test_every_variable_that_a_command_reads_is_known_to_be_one() -> None:

@@ -23,9 +23,10 @@ from grpc_health.v1 import health_pb2
 from ruamel.yaml import YAML
 
 from sandbox_runtime.cli.output import FAULT, Failure
+from sandbox_runtime.server.environment import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SUBJECT = "agent:demo"
 COMMAND = Path(sys.executable).with_name("sandbox-broker")
@@ -135,11 +136,17 @@ def launch(places: Places) -> subprocess.Popen[bytes]:
     with places.diagnostics.open("ab") as diagnostics:
         return subprocess.Popen(  # noqa: S603 - our own command
             [str(COMMAND), "serve", "--config", str(places.config.absolute())],
+            env=surroundings(os.environ),
             stdin=subprocess.DEVNULL,
             stdout=diagnostics,
             stderr=diagnostics,
             preexec_fn=_end_with_parent,  # noqa: PLW1509 - no thread has been started yet
         )
+
+
+def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without settings: those of another broker are none of this one's."""
+    return {k: v for k, v in environment.items() if not k.upper().startswith(PREFIX)}
 
 
 def _end_with_parent() -> None:
