@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import subprocess
 import time
@@ -14,15 +15,18 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from sandbox_runtime.call import Outcome
+from sandbox_runtime.call import ModelContext, Outcome, Permitted, ProposedCall
 from sandbox_runtime.errors import SandboxUnavailable
+from sandbox_runtime.manifests.loader import load_texts
 from sandbox_runtime.manifests.model import Workspace as Wanted
+from sandbox_runtime.sandbox.calls import PlannedCall, Sandbox
 from sandbox_runtime.sandbox.container import WallsDiffer
 from sandbox_runtime.sandbox.engine import Engine
 from sandbox_runtime.sandbox.launcher import CallBytes
 from sandbox_runtime.sandbox.plan import Files
+from sandbox_runtime.sandbox.tool_images import Locked
 from sandbox_runtime.workspaces import Place, Workspace, Workspaces
-from tests.support.rooms import Room, answered
+from tests.support.rooms import PRELUDE, Room, answered
 
 
 @pytest.fixture
@@ -305,3 +309,106 @@ async def test_a_container_that_somebody_else_removed_passes_the_turn_on(
     await room.launcher.sweep()
     await room.launcher.sweep()
     assert told == ["gone"]
+
+
+MANIFEST = """\
+apiVersion: sandbox-runtime/v1
+kind: Tool
+metadata: {{name: probe, version: 1.0.0, owner: tests}}
+spec:
+  description: Do what a test says.
+  program: {{command: [/usr/bin/python3, -c, {code}]}}
+  {files}
+  result: {{schema: {{}}, model_text: {{}}}}
+  sandbox: {{memory: 64Mi, cpu: 1, wall_time: 8s}}
+"""
+
+
+def planned(
+    room: Room, workspace: Workspace | None, code: str, access: str = "workspace: read_write"
+) -> PlannedCall:
+    """A call of a tool that runs `code`, as the broker would plan it."""
+    text = MANIFEST.format(code=json.dumps(PRELUDE + code), files=access)
+    call = ProposedCall(
+        task_id="t", call_id="c", tool="probe", text=b"", subject="s", model=ModelContext()
+    )
+    permitted = Permitted(
+        call=call,
+        tool=load_texts({"tool.yaml": text}).tools["probe"],
+        grant="g",
+        rule=(),
+        arguments={},
+        shown={},
+        changes=(),
+        facts={},
+    )
+    sandbox = Sandbox(
+        launcher=room.launcher,
+        images=Locked({"probe": room.image}),
+        data={},
+        seconds=time.time,
+        monotonic=time.monotonic,
+    )
+    return sandbox.plan(permitted, wall_ms=5000, workspace=workspace)
+
+
+async def test_a_planned_call_has_the_turn_until_its_container_is_gone(
+    room: Room, workspace: Workspace
+) -> None:
+    call = planned(room, workspace, "open('/workspace/a', 'w').write('x'); answer(os.getuid())")
+    await call.take_turn()
+    late = asyncio.create_task(workspace.enter())
+    answered_ = await call.answer()
+    assert answered_.answer == f'{{"result": {workspace.uid}}}'.encode()
+    await late
+    assert await room.left() == 0
+    workspace.leave()
+    assert (workspace.root / "a").stat().st_uid == workspace.uid
+
+
+async def test_a_tool_that_only_reads_gets_the_view(room: Room, workspace: Workspace) -> None:
+    code = "answer(attempt(lambda: open('/workspace/a', 'w')))"
+    call = planned(room, workspace, code, "workspace: read_only")
+    await call.take_turn()
+    assert f"OSError {errno.EROFS}".encode() in (await call.answer()).answer
+
+
+@pytest.mark.parametrize("pause", [0, 0.02, 0.2, 0.6])
+async def test_a_call_that_is_cancelled_at_any_moment_passes_the_turn_on(
+    room: Room, workspace: Workspace, pause: float
+) -> None:
+    call = planned(room, workspace, "time.sleep(60)")
+
+    async def run() -> None:
+        await call.take_turn()
+        await call.answer()
+
+    running = asyncio.create_task(run())
+    await asyncio.sleep(pause)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.wait_for(workspace.enter(), 10)
+    assert await room.left() == 0
+    workspace.leave()
+
+
+async def test_a_call_whose_time_was_over_when_its_turn_came_never_runs(
+    room: Room, workspace: Workspace
+) -> None:
+    call = planned(room, workspace, "open('/workspace/a', 'w').close(); answer(1)")
+    await call.take_turn()
+    with pytest.raises(SandboxUnavailable):
+        await call.answer(most_ms=0)
+    await asyncio.wait_for(workspace.enter(), 10)
+    assert list(workspace.root.iterdir()) == []
+    workspace.leave()
+
+
+def test_a_tool_and_a_task_that_differ_about_files_are_unavailable(
+    room: Room, workspace: Workspace
+) -> None:
+    with pytest.raises(SandboxUnavailable, match="differ"):
+        planned(room, None, "answer(1)")
+    with pytest.raises(SandboxUnavailable, match="differ"):
+        planned(room, workspace, "answer(1)", "data: []")
