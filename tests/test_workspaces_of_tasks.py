@@ -289,5 +289,4 @@ async def test_opening_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
                 await opening
         for live in stage.ledger.tasks():
             await stage.broker.close_task(live, "agent:tests")
-        await stage.housing.tidy()
     assert traces(tmp_path) == []
