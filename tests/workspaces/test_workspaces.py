@@ -141,7 +141,7 @@ async def test_after_the_machine_went_down_it_is_mended(
     torn = image.read_bytes()  # as the disk has it while it is mounted
     await workspaces.rest()
     image.write_bytes(torn)
-    _sh("debugfs", "-w", "-R", "freei <12>", str(image))  # `a` lies in an inode that is free
+    _sh("debugfs", "-w", "-R", "freei a", str(image))  # `a` lies in an inode that is free
     _sh("debugfs", "-w", "-R", "set_super_value state 0", str(image))
     after = Workspaces(place, {"t-1": workspace.allotment})
     again = await after.of("t-1")
