@@ -12,9 +12,11 @@ from shutil import copytree
 import pytest
 
 from sandbox_runtime.client import Broker, CallRefused
+from sandbox_runtime.manifests.argv import invocation
 from sandbox_runtime.manifests.constraint import Constraint
-from sandbox_runtime.manifests.loader import load_tree
+from sandbox_runtime.manifests.loader import load_texts, load_tree
 from sandbox_runtime.server.loading import parse
+from sandbox_runtime.strict import Json
 from tests.support.shipped import COMMAND, ROOT, serving
 
 TEXT = (ROOT / "README.md").read_text()
@@ -46,6 +48,30 @@ def test_the_tool_it_shows_builds_and_answers(tmp_path: Path) -> None:
     assert arguments is not None
     tried = run("tool", "try", "word_count", arguments[1], "--json", cwd=tmp_path)
     assert json.loads(tried.stdout)["result"]["result"] == "3", tried.stderr
+
+
+COMMAND_TOOL = """\
+apiVersion: sandbox-runtime/v1
+kind: Tool
+metadata: {{name: grep}}
+spec:
+  description: Find lines.
+{program}
+  arguments:
+    ignore_case: {{type: boolean, default: false}}
+    pattern: {{type: string}}
+    files: {{type: array, items: {{type: string}}, path: {{}}}}
+  workspace: read_only
+  result: {{schema: {{type: string}}, model_text: {{}}}}
+"""
+
+
+def test_the_program_without_code_that_it_shows_is_told_its_words() -> None:
+    text = COMMAND_TOOL.format(program=block("yaml", "transport: command").rstrip())
+    program = load_texts({"grep/tool.yaml": text}).tools["grep"].manifest.spec.program
+    arguments: dict[str, Json] = {"ignore_case": True, "pattern": "-x", "files": ["a.txt"]}
+    words = ("/usr/bin/grep", "--ignore-case", "--regexp=-x", "--", "/workspace/a.txt")
+    assert invocation(program, arguments).words == words
 
 
 def test_the_task_it_shows_loads_beside_the_shipped_tools(tmp_path: Path) -> None:
