@@ -149,3 +149,19 @@ def test_a_machine_is_looked_at_before_it_serves_as_it_shows(tmp_path: Path) -> 
         for line in shown.splitlines()[:2]:
             ended = run(*shlex.split(line, comments=True)[2:], cwd=tmp_path)
             assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_identities_it_shows_are_issued_listed_and_revoked(tmp_path: Path) -> None:
+    shown = block("console", "identity issue").splitlines()
+    state = ("--state", tmp_path / "state", "--json")
+    issued: dict[str, str] = {}
+    for line in shown:
+        words = shlex.split(line.removeprefix("$ sandbox-broker "))
+        words = [issued["agent:batch"] if word.startswith("i-") else word for word in words]
+        ended = run(*words, *state, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        told = json.loads(ended.stdout)
+        if "subject" in told:
+            issued[told["subject"]] = told["id"]
+    assert told["is"] == "revoked"
+    assert (tmp_path / "reporting" / "key.pem").exists()

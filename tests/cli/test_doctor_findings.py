@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox_runtime.cli.doctor import issuing
 from sandbox_runtime.cli.doctor.facts import Facts
 from sandbox_runtime.cli.doctor.finding import Finding, Level
 from sandbox_runtime.cli.doctor.of_broker import of_broker
 from sandbox_runtime.cli.doctor.of_machine import of_machine
+from sandbox_runtime.server.settings import Settings
+from tests.support.identities import issue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IDENTITY = {"path": "/s/identity", "there": True, "folder": True, "owner": 0, "mode": 0o700}
 
 # Debian 12, Docker Engine 20.10, as `doctor --json` gave them; a time service added.
 WELL: dict[str, Any] = {
@@ -38,6 +47,10 @@ WELL: dict[str, Any] = {
     "disk": {"free": 1 << 40, "reserved": 16 << 20, "reserve": 16 << 20, "headroom": 64 << 20},
     "state": {"path": "/s", "there": True, "folder": True, "owner": 0, "mode": 0o700},
     "keys": {"path": "/s/keys", "there": True, "folder": True, "owner": 0, "mode": 0o700},
+    "issued": {
+        "place": IDENTITY,
+        "valid": 1,
+    },
     "socket_folder": {"path": "/r", "there": True, "folder": True, "owner": 0, "mode": 0o750},
     "running": False,
     "validator_uids": [64100, 64101],
@@ -117,6 +130,14 @@ def test_a_machine_that_is_well_has_nothing_to_mend() -> None:
         (("state.mode", 0o750), "state", Level.WRONG, "chmod 700 /s"),
         (("state.owner", 5), "state", Level.WRONG, "chown"),
         (("keys.mode", 0o701), "keys", Level.WRONG, "renew"),
+        (
+            ("issued.place", IDENTITY | {"mode": 0o755}),
+            "identity",
+            Level.WRONG,
+            "chmod 700 /s/identity",
+        ),
+        (("issued.trouble", "open to others"), "identities", Level.WRONG, "issue anew"),
+        (("issued.ending", ["i-1 of agent:x"]), "identities", Level.WARNING, "new ones"),
         (("socket_folder.mode", 0o777), "socket", Level.WRONG, "chmod o-w /r"),
         (("disk.free", 60 << 20), "disk", Level.WRONG, "make room"),
         (("disk.free", 70 << 20), "disk", Level.WARNING, "make room"),
@@ -153,7 +174,11 @@ def test_without_an_engine_it_is_the_engine_that_is_to_be_mended() -> None:
 
 
 def test_who_is_not_root_can_run_no_broker() -> None:
-    owned = (("state.owner", 1000), ("keys.owner", 1000))
+    owned = (
+        ("state.owner", 1000),
+        ("keys.owner", 1000),
+        ("issued.place", IDENTITY | {"owner": 1000}),
+    )
     (one,) = [one for one in found(("kernel.uid", 1000), *owned) if one.level is not Level.OK]
     assert (one.about, one.mend) == ("powers", "run this, and the broker, as root")
 
@@ -186,3 +211,14 @@ def test_room_that_the_reserve_takes_already_is_not_asked_for_twice() -> None:
 
 def test_a_directory_that_all_may_write_to_is_safe_where_it_is_sticky() -> None:
     assert all(one.level is Level.OK for one in found(("socket_folder.mode", 0o1777)))
+
+
+def test_what_ends_soon_and_what_others_can_read_is_seen(tmp_path: Path) -> None:
+    chosen = Settings.model_validate({"state_dir": str(tmp_path / "state"), "manifests": "/m"})
+    assert not issuing.seen(chosen).place.there
+    short = issue(tmp_path / "state", "token", lifetime=timedelta(days=2))
+    issue(tmp_path / "state", lifetime=timedelta(days=30))
+    seen = issuing.seen(chosen)
+    assert (seen.trouble, seen.valid, seen.ending) == (None, 2, (f"{short.id} of agent:tests",))
+    (tmp_path / "state/identity/ca.key").chmod(0o644)
+    assert "open to others" in str(issuing.seen(chosen).trouble)

@@ -112,6 +112,17 @@ class Proof(Strict):
     took_ms: float = 0.0
 
 
+class Issued(Strict):
+    """Who was issued a certificate or a token."""
+
+    place: Place
+    trouble: str | None = None
+    """Why the book cannot be used."""
+    valid: int = 0
+    ending: tuple[str, ...] = ()
+    """What ends within the week, in words."""
+
+
 class Facts(Strict):
     """Everything that was seen."""
 
@@ -124,6 +135,7 @@ class Facts(Strict):
     state: Place
     keys: Place
     socket_folder: Place
+    issued: Issued
     running: bool
     """Whether a broker holds the log."""
     validator_uids: tuple[int, ...]

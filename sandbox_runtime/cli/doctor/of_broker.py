@@ -14,7 +14,7 @@ from sandbox_runtime.manifests.units import print_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox_runtime.cli.doctor.facts import Disk, Facts, Place, Proof, Source
+    from sandbox_runtime.cli.doctor.facts import Disk, Facts, Issued, Place, Proof, Source
     from sandbox_runtime.cli.doctor.finding import Finding
 
 _OTHERS, _OTHERS_WRITE, _STICKY = 0o077, 0o002, 0o1000
@@ -31,6 +31,8 @@ def of_broker(facts: Facts) -> Iterator[Finding]:
     yield _private("state", facts.state, facts.kernel.uid)
     if facts.keys.there:
         yield _private("keys", facts.keys, facts.kernel.uid)
+    if facts.issued.place.there or facts.issued.trouble or facts.issued.ending:
+        yield from _issued(facts.issued, facts.kernel.uid)
     yield _doorway(facts.socket_folder)
     yield _disk(facts.disk)
     yield from _manifests(facts)
@@ -76,6 +78,18 @@ def _private(about: str, place: Place, uid: int) -> Finding:
         said = f"others may enter {place.path} (mode {place.mode:o})"
         return wrong(about, said, f"chmod 700 {place.path}; renew keys that others could read")
     return ok(about, f"{place.path} is ours alone")
+
+
+def _issued(issued: Issued, uid: int) -> Iterator[Finding]:
+    yield _private("identity", issued.place, uid)
+    if issued.trouble is not None:
+        mend = "`chmod -R go=` the state's `identity`; what others could read, issue anew"
+        yield wrong("identities", issued.trouble, mend)
+    elif issued.ending:
+        mend = "`sandbox-broker identity issue` new ones before that"
+        yield warning("identities", f"end within a week: {', '.join(issued.ending)}", mend)
+    else:
+        yield ok("identities", f"{issued.valid} count, none ends within a week")
 
 
 def _doorway(place: Place) -> Finding:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox_runtime import records
-from sandbox_runtime.cli.doctor import asking, housing, machine
+from sandbox_runtime.cli.doctor import asking, housing, issuing, machine
 from sandbox_runtime.cli.doctor.facts import Engine, Facts, Source
 from sandbox_runtime.errors import EvidenceUnavailable, Fault, SandboxUnavailable
 from sandbox_runtime.evidence import layout
@@ -50,6 +50,7 @@ async def facts(settings: Settings) -> Facts:
         state=machine.place(state),
         keys=machine.place(layout.keys_directory(state)),
         socket_folder=machine.place(Path(settings.listen.socket).parent),
+        issued=issuing.seen(settings),
         running=machine.is_held(layout.log_directory(state) / "lock"),
         validator_uids=uids,
         validators_trouble=await _validators(workers.first_uid),
