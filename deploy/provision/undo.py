@@ -10,12 +10,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
 from provision.base import INPUTS
 from provision.daemon import Process, end, processes
 from provision.engine import Engine
 from provision.engine_api import EngineApi
+from provision.mounts import unmount_below
 from provision.places import Places
 
 CONTAINER = "sandbox-broker.broker"
@@ -47,8 +49,7 @@ class Undo:
             self._say(f"removed {self._remove_images()} images")
         self.stop()
         for path in (self.places.venv, self.places.build):
-            shutil.rmtree(path, ignore_errors=True)
-            self._say(f"removed {path}")
+            self._remove_folder(path)
         shutil.rmtree(self.engine.daemon.home, ignore_errors=True)
         if self.engine.daemon.data_root.exists():
             self._say(f"left: {self.engine.daemon.data_root}, what engines keep on this machine")
@@ -61,6 +62,13 @@ class Undo:
             self._say(f"removed the packages {' '.join(ours)}")
         elif ours:
             self._say(f"left installed; to remove: apt-get purge {' '.join(ours)}")
+
+    def _remove_folder(self, path: Path) -> None:
+        if stay := unmount_below(path):
+            self._say(f"left {path}: something uses {', '.join(stay)}")
+            return
+        shutil.rmtree(path, ignore_errors=True)
+        self._say(f"removed {path}")
 
     def _brokers(self) -> Iterator[Process]:
         command = str(self.places.broker)
