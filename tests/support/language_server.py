@@ -45,6 +45,7 @@ class Editor:
 
     server: asyncio.subprocess.Process
     settings: Mapping[str, Any]
+    _asked: int = 0
     _waiting: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
     _published: dict[str, asyncio.Queue[list[Message]]] = field(default_factory=dict)
 
@@ -71,11 +72,6 @@ class Editor:
         await self.flagged(path, text)
         found = await self._ask("textDocument/hover", place)
         return _text(found["contents"]) if found else ""
-
-    async def close(self, path: Path) -> None:
-        """Close a file."""
-        params = {"textDocument": {"uri": path.as_uri()}}
-        self._send({"method": "textDocument/didClose", "params": params})
 
     async def greet(self, root: Path) -> None:
         """Say who asks, and that it is ready."""
@@ -112,9 +108,9 @@ class Editor:
         return [self.settings.get(item["section"]) for item in message["params"]["items"]]
 
     async def _ask(self, method: str, params: Message) -> Any:  # noqa: ANN401 - LSP's answer
-        number = len(self._waiting) + 1
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._send({"id": number, "method": method, "params": params})
+        self._asked += 1
+        answer = self._waiting[self._asked] = asyncio.get_running_loop().create_future()
+        self._send({"id": self._asked, "method": method, "params": params})
         return await asyncio.wait_for(answer, PATIENCE)
 
     def _send(self, message: Message) -> None:
