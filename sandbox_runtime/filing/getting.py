@@ -185,7 +185,7 @@ class Getting:
                 "the task has ended, and no such file of it was kept",
                 reason=Reason.FILE_NOT_FOUND,
                 pointer="/path",
-                hint="ListFiles shows what was; `keep` in its manifest says what is",
+                hint="list its files to see what was; `keep` in its manifest names them",
             )
         name = found.kept.file
         content = await asyncio.to_thread(self._kept.open, live.task.state.id, name)

@@ -177,7 +177,9 @@ def refused(error: OSError) -> Refusal:
     """Return the refusal that the kernel's `error` on a path amounts to."""
     if error.errno in _NOT_THERE:
         return FileNotFound(
-            "the workspace has no such file", pointer="/path", hint="ListFiles shows what is there"
+            "the workspace has no such file",
+            pointer="/path",
+            hint="list the files to see what is there",
         )
     if error.errno in _LEADS_AWAY:
         return FileRefused(
