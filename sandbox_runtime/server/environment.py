@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PREFIX = "SANDBOX_BROKER_"
 BETWEEN = "__"
-OF_COMMANDS = frozenset({"config", "state", "task_token", "token"})
+OF_COMMANDS = frozenset({"ca", "certificate", "config", "key", "state", "task_token", "token"})
 """Names of ours that are options of commands, and no settings."""
 _KNOWN = (*Settings.model_fields, *OF_COMMANDS)
 

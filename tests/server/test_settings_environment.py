@@ -8,7 +8,7 @@ import pytest
 from sandbox_runtime.cli.demo.serving import surroundings
 from sandbox_runtime.cli.main import _group as commands
 from sandbox_runtime.manifests.problems import ManifestErrors
-from sandbox_runtime.server.environment import OF_COMMANDS, PREFIX
+from sandbox_runtime.server.environment import OF_COMMANDS, PREFIX, variables
 from sandbox_runtime.server.loading import given, load, parse
 from sandbox_runtime.server.origins import origins
 from sandbox_runtime.server.settings import Peer, Settings
@@ -157,3 +157,11 @@ def _variables(command: click.Command) -> Iterator[str]:
             inner = command.get_command(context, name)
             assert inner is not None
             yield from _variables(inner)
+
+
+@pytest.mark.parametrize("option", ["TOKEN", "CERTIFICATE", "KEY", "CA"])
+def test_what_says_who_a_client_is_keeps_no_broker_from_starting(
+    monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv(f"SANDBOX_BROKER_{option}", "/of/a/client.pem")
+    assert list(variables().unknown()) == []
