@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -234,7 +235,7 @@ async def test_a_task_whose_files_cannot_be_had_is_not_opened(tmp_path: Path) ->
 async def test_a_call_whose_files_are_not_as_they_were_made_is_refused(stage: Stage) -> None:
     live = await stage.open_task()
     workspace = await _of(stage, live)
-    workspace.root.chmod(0o777)
+    os.chown(workspace.root, 0, 0)
     with pytest.raises(Refusal) as refused:
         await _call(stage, live, "c-1")
     assert refused.value.why is Reason.SANDBOX_UNAVAILABLE

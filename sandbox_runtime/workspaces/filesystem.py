@@ -39,6 +39,8 @@ _MOST_HELD_BACK = 4096
 """Blocks: the kernel holds back a fiftieth, and no more than this (ext4's `resv_clusters`)."""
 _LOOPS, _DEVICES = Path("/sys/block"), Path("/sys/dev/block")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_ALONE = 0o700
+"""Mode of the root: its owner's."""
 _PATIENCE = 60.0
 """Seconds that a program gets."""
 
@@ -98,12 +100,15 @@ class Filesystem:
     def stand(self, allotment: Allotment) -> None:
         """See that it is mounted as it was made; mount it where it is not.
 
-        Raises `SandboxUnavailable`.
+        A tool may open its root to others (`tar` does, of a root that was open), and that
+        harms nobody; it is closed again. Raises `SandboxUnavailable`.
         """
         try:
-            if not self._mounted():
+            if not self._is_up():
+                self.rest()
                 self._mend()
                 self._mount()
+            self.root.chmod(_ALONE)
             self._compare(allotment)
         except OSError as error:
             raise SandboxUnavailable(f"no workspace at `{self.home}`: {error}") from error
@@ -125,6 +130,10 @@ class Filesystem:
         """Return what the kernel shows mounted here, the earliest first."""
         table = mountinfo.parse(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
         return [mount for mount in table if mount.point in (str(self.root), str(self.view))]
+
+    def _is_up(self) -> bool:
+        points = [(mount.point, "ro" in mount.flags) for mount in self._mounted()]
+        return points == [(str(self.root), False), (str(self.view), True)]
 
     def _allocate(self, size: int, headroom: int) -> None:
         """Take the disk's room now: a file with holes would find the disk full later."""
@@ -162,7 +171,7 @@ class Filesystem:
 
     def _hand_over(self, uid: int) -> None:
         (self.root / "lost+found").rmdir()
-        self.root.chmod(0o700)
+        self.root.chmod(_ALONE)
         os.chown(self.root, uid, uid)
 
     def _measured(self, asked: Asked) -> Allotment:
@@ -177,14 +186,13 @@ class Filesystem:
 
     def _compare(self, allotment: Allotment) -> None:
         shown, owner = os.statvfs(self.root), self.root.stat()
-        points = [(mount.point, "ro" in mount.flags) for mount in self._mounted()]
-        if points != [(str(self.root), False), (str(self.view), True)]:
-            raise OSError(f"the kernel shows mounted: {points}")
+        if not self._is_up():
+            raise OSError(f"the kernel shows mounted: {self._mounted()}")
         for mount in self._mounted():
             self._compare_mount(mount)
         if (shown.f_blocks * shown.f_frsize, shown.f_files) != (allotment.size, allotment.inodes):
             raise OSError(f"the kernel shows {shown}, and it was made with {allotment}")
-        if (owner.st_uid, owner.st_gid, owner.st_mode & 0o7777) != (*(allotment.uid,) * 2, 0o700):
+        if (owner.st_uid, owner.st_gid, owner.st_mode & 0o7777) != (*(allotment.uid,) * 2, _ALONE):
             raise OSError("its root is not the task's alone")
 
     def _compare_mount(self, mount: Mounted) -> None:

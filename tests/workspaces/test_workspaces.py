@@ -115,6 +115,25 @@ async def test_it_is_mounted_again_after_somebody_unmounted_it(
     assert len(traces(place.folder)) == 3, "mounted once, with its view, on one loop device"
 
 
+@pytest.mark.parametrize("gone", ["view", "root"])
+async def test_what_somebody_half_unmounted_is_mounted_whole_again(
+    workspaces: Workspaces, place: Place, gone: str
+) -> None:
+    workspace = await workspaces.make("t-1", wanted())
+    (workspace.root / "a").write_text("x")
+    _sh("umount", str(workspace.root.with_name(gone)))
+    assert await workspaces.of("t-1") is workspace
+    assert (workspace.view / "a").read_text() == "x"
+    assert len(traces(place.folder)) == 3
+
+
+async def test_a_root_that_a_tool_opened_to_others_is_closed_again(workspaces: Workspaces) -> None:
+    workspace = await workspaces.make("t-1", wanted())
+    workspace.root.chmod(0o777)
+    assert await workspaces.of("t-1") is workspace
+    assert stat.S_IMODE(workspace.root.stat().st_mode) == 0o700
+
+
 async def test_an_image_behind_another_mount_is_not_put_behind_a_second_device(
     workspaces: Workspaces, place: Place, tmp_path: Path
 ) -> None:
