@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from sandbox_runtime.cli.options import speaks, state_option
 from sandbox_runtime.cli.output import USAGE, Failure
 from sandbox_runtime.cli.task_live import Span
-from sandbox_runtime.cli.wishes import clock, day
+from sandbox_runtime.cli.wishes import day
 from sandbox_runtime.destinations.json_text import MAX_SAFE_INTEGER
 from sandbox_runtime.server import state as states
 from sandbox_runtime.server.caller import Role
@@ -176,7 +176,7 @@ def _is(identity: Identity) -> str:
 
 
 def _until(identity: Identity) -> str:
-    return f"{day(identity.expires_at)} {clock(identity.expires_at)}"
+    return day(identity.expires_at)
 
 
 def _told(identity: Identity) -> dict[str, Json]:
