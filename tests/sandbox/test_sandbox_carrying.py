@@ -124,7 +124,7 @@ def another_configuration(inner: Files) -> Files:
 
 def tagged(inner: Files) -> Files:
     manifest = orjson.loads(inner["manifest.json"])
-    manifest[0]["RepoTags"] = ["sandbox-broker/base:local"]
+    manifest[0]["RepoTags"] = [f"sandbox-broker/{NAME}:stolen"]
     return {**inner, "manifest.json": orjson.dumps(manifest)}
 
 
@@ -154,7 +154,7 @@ TAMPERED = {
     "parts in another order": lambda files: dict(reversed(files.items())),
     "another layer": within(another_layer),
     "another configuration": within(another_configuration),
-    "a tag that is ours": within(tagged),
+    "a tag": within(tagged),
     "tags in the old way": within(lambda inner: {**inner, "repositories": b"{}"}),
     "no images": within(lambda _: {"manifest.json": b"[]"}),
     "a file that leads upwards": within(same, head("../../etc/cron.d/x")),
