@@ -41,7 +41,6 @@ workspaces: {first_uid: 80000, count: 20, headroom: 1Gi}
 files: {put: 1Mi, get: 1Mi, at_once: 1, all_at_once: 2}
 evidence: {reserve: 1Mi, headroom: 2Mi}
 audit: {readers: 1, tails: 2}
-files: {put: 1Mi, get: 1Mi, at_once: 2, all_at_once: 3}
 patience: 5s
 strangers_every: 1s
 drain: 5s
