@@ -42,6 +42,12 @@ FORMULAS = [
     "\uff0b1",
     "\uff0d1",
     "\uff20x",
+    "\ufe661+1",
+    "\ufe621",
+    "\ufe631",
+    "\ufe6bx",
+    'a"\n" =1+1',
+    'a; \t"; =1+1',
     "  =1+1",
     "\u00a0=1+1",
     "\u3000=1+1",
@@ -82,6 +88,19 @@ def test_what_a_spreadsheet_would_run_becomes_a_text(cell: str) -> None:
 def test_numbers_stay_numbers_and_texts_stay_texts(cell: str) -> None:
     accepted = check(f"x,{cell}\r\n", formulas="refuse")
     assert (accepted.value, accepted.changes) == (f"x,{cell}\r\n", ())
+
+
+@pytest.mark.parametrize("first", ["sep=|", "SEP=a", " sep =|", '"sep=|', "sep=;=1"])
+def test_no_table_chooses_its_own_separator(first: str) -> None:
+    """A spreadsheet obeys `sep=` at the start; `a|=1+1` would be two cells then."""
+    quoted = first.replace('"', '""')
+    accepted = check(f'"{quoted}"\r\na|=1+1\r\n')
+    ((left,), (below,)) = rows(accepted.value)
+    assert (left[0], below) == ("'", "a|=1+1")
+    assert check(accepted.value).changes == ()
+    with pytest.raises(Objection, match="row 1, column 1"):
+        check(f'"{quoted}"\r\n', formulas="refuse")
+    assert check("a\r\nsep=|\r\n").changes == ()
 
 
 def test_changes_and_facts_tell_what_was_done() -> None:
@@ -171,6 +190,8 @@ def test_only_a_text_is_a_table(value: Json) -> None:
         ";=" * 10_000,
         '""\n' * 9000,
         "a,b\n" * 9_999,
+        f'"{chr(10) * 32_000}"\n' * 30,  # the square of each would take minutes
+        f'"{"; " * 16_000}"\n' * 30,
     ],
 )
 def test_no_text_takes_long(text: str) -> None:

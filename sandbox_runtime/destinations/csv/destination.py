@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sandbox_runtime.destinations.contract import Accepted, Objection
 from sandbox_runtime.destinations.csv import table
-from sandbox_runtime.destinations.csv.formulas import as_text, is_formula
+from sandbox_runtime.destinations.csv.formulas import as_text, is_directive, is_formula
 from sandbox_runtime.destinations.csv.settings import CsvSettings, narrow
 from sandbox_runtime.destinations.model_text.characters import cleaned
 
@@ -83,7 +83,8 @@ def _sized(value: Json, settings: CsvSettings) -> str:
 def _cell(cell: str, at: tuple[int, int], settings: CsvSettings, changed: Counter[str]) -> str:
     text, hidden = cleaned(cell)
     changed[_INVISIBLE] += hidden.total() - hidden["line_end"]
-    if not is_formula(text):
+    leads = at == (1, 1) and is_directive(text)
+    if not leads and not is_formula(text):
         return text
     if settings.formulas == "refuse":
         row, column = at
@@ -91,10 +92,11 @@ def _cell(cell: str, at: tuple[int, int], settings: CsvSettings, changed: Counte
             "csv.formula",
             f"the cell in row {row}, column {column} is one that a spreadsheet would run",
             subject=f"row {row}, column {column}",
-            hint="begin no cell with `=`, `+`, `-` or `@`, numbers excepted",
+            hint="begin no cell with `=`, `+`, `-` or `@`, numbers excepted, and no table with "
+            "`sep=`",
         )
     changed[_FORMULAS] += 1
-    return as_text(text)
+    return as_text(f"'{text}" if leads else text)
 
 
 def _changes(value: Json, written: str, changed: Counter[str]) -> tuple[str, ...]:
