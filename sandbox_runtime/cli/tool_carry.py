@@ -12,7 +12,7 @@ from sandbox_runtime.cli.options import manifests_option, speaks
 from sandbox_runtime.cli.output import Failure
 from sandbox_runtime.manifests.loader import load_tree
 from sandbox_runtime.sandbox import carrying
-from sandbox_runtime.sandbox.cargo import CargoRefused
+from sandbox_runtime.sandbox.shipment import CargoRefused
 
 if TYPE_CHECKING:
     from sandbox_runtime.cli.output import Output

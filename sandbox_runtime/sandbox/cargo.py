@@ -2,36 +2,36 @@
 
 Law: an archive is a stranger's until every byte of it is accounted for: its parts by their
 digests, each image by its id, which is the digest of its configuration and names those of
-its layers. Nothing of it reaches the engine before, and it can name no tag.
+its layers (`shipment.py`). Nothing of it reaches the engine before, and it can name no tag.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import posixpath
 import tarfile
-from contextlib import closing
 from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import orjson
 from pydantic import Field, ValidationError
 
-from sandbox_runtime.errors import Fault
 from sandbox_runtime.sandbox.lock import Digest, ImagesLock
+from sandbox_runtime.sandbox.shipment import (
+    CHUNK,
+    CargoRefused,
+    Shipment,
+    checked,
+    file_of,
+    text_of,
+)
 from sandbox_runtime.strict import Strict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 CONTENTS, LOCK, IMAGES = "contents.json", "images.lock.json", "images.tar"
-TEXT_MAX = 16 << 20
-CHUNK = 1 << 20
-
-
-class CargoRefused(Fault):
-    """The archive is not what `tool save` writes, or not as it was written."""
+_DAMAGED = (tarfile.TarError, OSError, ValidationError, ValueError, KeyError, RecursionError)
+"""What tarfile and pydantic raise of an archive; links that lead to each other, the last."""
 
 
 class Part(Strict):
@@ -83,8 +83,8 @@ def _head(name: str, size: int) -> tarfile.TarInfo:
     return head
 
 
-def opened(file: Path) -> tuple[ImagesLock, IO[bytes], tarfile.TarFile]:
-    """Return an archive's lock and its images as the engine loads them, all of it checked.
+def opened(file: Path) -> tuple[ImagesLock, Shipment, tarfile.TarFile]:
+    """Return an archive's lock and its images for the engine, all of it checked.
 
     Whoever calls closes the archive, the third. Raises `CargoRefused`.
     """
@@ -93,85 +93,29 @@ def opened(file: Path) -> tuple[ImagesLock, IO[bytes], tarfile.TarFile]:
     except (OSError, tarfile.TarError) as error:
         raise CargoRefused(f"{file} is no archive of tools") from error
     try:
-        lock, images = _checked(tar)
-    except (tarfile.TarError, OSError, ValidationError, ValueError, KeyError) as error:
+        lock, shipment = _checked(tar)
+    except _DAMAGED as error:
         tar.close()
         raise CargoRefused(f"{file} is no archive of tools, or is damaged") from error
     except CargoRefused:
         tar.close()
         raise
-    return lock, images, tar
+    return lock, shipment, tar
 
 
-def _checked(tar: tarfile.TarFile) -> tuple[ImagesLock, IO[bytes]]:
+def _checked(tar: tarfile.TarFile) -> tuple[ImagesLock, Shipment]:
     members = tar.getmembers()
     if [each.name for each in members] != [CONTENTS, LOCK, IMAGES]:
         raise CargoRefused("the archive does not hold what `tool save` writes")
     if not all(each.isreg() for each in members):
         raise CargoRefused("the archive holds something that is no ordinary file")
-    contents = Contents.model_validate_json(_text(tar, CONTENTS))
-    lock = _text(tar, LOCK)
-    images = _file(tar, IMAGES)
+    contents = Contents.model_validate_json(text_of(tar, CONTENTS))
+    lock = text_of(tar, LOCK)
+    images = file_of(tar, IMAGES)
     if _part_of(lock) != contents.lock or part(images) != contents.images:
         raise CargoRefused("the archive was changed: a part has another digest than it says")
     read = ImagesLock.model_validate_json(lock)
     images.seek(0)
-    with closing(tarfile.open(fileobj=images, mode="r:")) as inner:
-        _see_images(inner, {entry.image for entry in read.tools.values()})
-    images.seek(0)
-    return read, images
-
-
-def _text(tar: tarfile.TarFile, name: str) -> bytes:
-    if tar.getmember(name).size > TEXT_MAX:
-        raise CargoRefused(f"`{name}` of the archive is too large")
-    return _file(tar, name).read()
-
-
-def _file(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    found = tar.extractfile(name)
-    if found is None:
-        raise CargoRefused(f"`{name}` of the archive is no file")
-    return found
-
-
-def _see_images(tar: tarfile.TarFile, wanted: set[str]) -> None:
-    """Refuse images that are not exactly those wanted, each of them what its id says."""
-    names = {each.name for each in tar.getmembers()}
-    for each in tar.getmembers():
-        if not _harmless(each, names):
-            raise CargoRefused("the archive's images hold a file that could lead elsewhere")
-    if "repositories" in names:
-        raise CargoRefused("the archive would name images by tags, and only ids count")
-    found = dict(_images(tar))
-    if set(found) != wanted:
-        raise CargoRefused("the archive holds other images than its lock names")
-    for image, layers in found.items():
-        _see_layers(tar, image, layers)
-
-
-def _harmless(member: tarfile.TarInfo, names: set[str]) -> bool:
-    if member.name.startswith("/") or ".." in member.name.split("/"):
-        return False
-    if member.issym():
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
-        return target in names
-    return member.isreg() or member.isdir()
-
-
-def _images(tar: tarfile.TarFile) -> Iterator[tuple[str, list[str]]]:
-    for each in orjson.loads(_text(tar, "manifest.json")):
-        if each.get("RepoTags"):
-            raise CargoRefused("the archive would name images by tags, and only ids count")
-        config = hashlib.sha256(_text(tar, each["Config"])).hexdigest()
-        if config not in each["Config"]:
-            raise CargoRefused("an image of the archive is not what its id says")
-        yield f"sha256:{config}", [each["Config"], *each["Layers"]]
-
-
-def _see_layers(tar: tarfile.TarFile, image: str, files: list[str]) -> None:
-    """Hold each layer to the digest that the image's configuration names."""
-    config: Mapping[str, Mapping[str, list[str]]] = orjson.loads(_text(tar, files[0]))
-    layers = [f"sha256:{part(_file(tar, name)).sha256}" for name in files[1:]]
-    if layers != config["rootfs"]["diff_ids"]:
-        raise CargoRefused(f"a layer of {image[:19]} is not the one that the image names")
+    # Not closed: the shipment is read from it, and it holds nothing that `tar` does not.
+    inner = tarfile.open(fileobj=images, mode="r:")  # noqa: SIM115
+    return read, checked(inner, {entry.image for entry in read.tools.values()})

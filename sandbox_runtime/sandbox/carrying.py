@@ -17,7 +17,7 @@ from docker.errors import DockerException
 
 from sandbox_runtime.errors import SandboxUnavailable
 from sandbox_runtime.sandbox import cargo, images, lock
-from sandbox_runtime.sandbox.cargo import CargoRefused
+from sandbox_runtime.sandbox.shipment import CHUNK, CargoRefused
 
 if TYPE_CHECKING:
     import docker
@@ -52,10 +52,11 @@ def load(file: Path, lock_path: Path, *, expected: str | None = None) -> ImagesL
     """
     if expected is not None and digest_of(file) != expected:
         raise CargoRefused(f"{file} has another digest than the one expected")
-    made, held, archive = cargo.opened(file)
+    made, shipment, archive = cargo.opened(file)
     with closing(archive), closing(images.connect()) as client:
         try:
-            list(client.images.load(held))
+            # requests sends what an iterator yields, and the stubs do not know.
+            list(client.images.load(shipment.printed()))  # type: ignore[arg-type]
         except (DockerException, OSError) as error:
             raise SandboxUnavailable("the engine would not load the images") from error
     images.verify(made)
@@ -76,7 +77,7 @@ def _export(client: docker.DockerClient, ids: list[str], to: Path) -> None:
         with client.api.get(place, params={"names": ids}, stream=True, timeout=600) as said:
             said.raise_for_status()
             with to.open("wb") as file:
-                for chunk in said.iter_content(cargo.CHUNK):
+                for chunk in said.iter_content(CHUNK):
                     file.write(chunk)
     except (DockerException, OSError) as error:
         raise SandboxUnavailable("the engine would not hand out the images") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -14,11 +15,13 @@ import pytest
 from docker.errors import ImageNotFound
 
 from sandbox_runtime.sandbox import cargo, carrying, images, lock
-from sandbox_runtime.sandbox.cargo import CONTENTS, IMAGES, LOCK, CargoRefused
+from sandbox_runtime.sandbox.cargo import CONTENTS, IMAGES, LOCK
 from sandbox_runtime.sandbox.images import ToolSource
 from sandbox_runtime.sandbox.lock import LockBroken
+from sandbox_runtime.sandbox.shipment import CargoRefused
 
 NAME = "carried-test"
+TAG = f"sandbox-broker/{NAME}:stolen"
 Files = dict[str, bytes]
 
 
@@ -124,14 +127,47 @@ def another_configuration(inner: Files) -> Files:
 
 def tagged(inner: Files) -> Files:
     manifest = orjson.loads(inner["manifest.json"])
-    manifest[0]["RepoTags"] = [f"sandbox-broker/{NAME}:stolen"]
+    manifest[0]["RepoTags"] = [TAG]
     return {**inner, "manifest.json": orjson.dumps(manifest)}
+
+
+def tagged_under_another_spelling(inner: Files) -> Files:
+    """For tarfile two files; for an engine, one place."""
+    return {**inner, "./manifest.json": tagged(inner)["manifest.json"]}
+
+
+def renamed_for_one_reader(files: Files) -> Files:
+    """Headers for all that follows (pax `g`): tarfile heeds them, an engine's Go does not."""
+    inner = read(io.BytesIO(files[IMAGES]))
+    evil = tagged(inner)["manifest.json"]
+    good = inner.pop("manifest.json")
+    whole = packed(inner).rstrip(b"\0")
+    whole += bytes(-len(whole) % 512)
+    for seen, name, content in (("manifest.json", "x", good), ("x", "manifest.json", evil)):
+        record = f"{len(seen) + 9} path={seen}\n".encode()
+        for info, text in ((head("g", tarfile.XGLTYPE), record), (head(name), content)):
+            info.size = len(text)
+            whole += info.tobuf() + text + bytes(-len(text) % 512)
+    return signed({**files, IMAGES: whole + bytes(1024)})
 
 
 def head(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
     made = tarfile.TarInfo(name)
     made.type, made.linkname = kind, link
     return made
+
+
+def compressed(files: Files) -> Files:
+    """A layer that an engine would unpack before it compares digests."""
+    layer = gzip.compress(bytes(1 << 20))
+    digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    text = orjson.dumps({"rootfs": {"type": "layers", "diff_ids": [digest]}})
+    image = hashlib.sha256(text).hexdigest()
+    listed = [{"Config": f"{image}.json", "RepoTags": None, "Layers": ["1/layer.tar"]}]
+    inner = {"1/layer.tar": layer, f"{image}.json": text, "manifest.json": orjson.dumps(listed)}
+    made = orjson.loads(files[LOCK])
+    made["tools"][NAME]["image"] = f"sha256:{image}"
+    return signed({LOCK: orjson.dumps(made), IMAGES: packed(inner)})
 
 
 def another_lock(files: Files) -> Files:
@@ -156,9 +192,15 @@ TAMPERED = {
     "another configuration": within(another_configuration),
     "a tag": within(tagged),
     "tags in the old way": within(lambda inner: {**inner, "repositories": b"{}"}),
+    "a list of no images": within(lambda inner: {**inner, "manifest.json": b"[1]"}),
+    "a compressed layer": compressed,
     "no images": within(lambda _: {"manifest.json": b"[]"}),
     "a file that leads upwards": within(same, head("../../etc/cron.d/x")),
     "a link that leads elsewhere": within(same, head("x/layer.tar", tarfile.SYMTYPE, "/etc")),
+    "links in a circle": within(
+        lambda inner: {n: c for n, c in inner.items() if n != "1/layer.tar"},
+        head("1/layer.tar", tarfile.SYMTYPE, "layer.tar"),
+    ),
     "a device": within(same, head("x", tarfile.CHRTYPE)),
     "a hard link": within(same, head("x", tarfile.LNKTYPE, "manifest.json")),
 }
@@ -205,6 +247,20 @@ def test_an_archive_that_was_changed_is_refused_before_the_engine_gets_it(
         loaded(tmp_path, change(tiny))
     assert not (tmp_path / "there.json").exists()
     assert not has(orjson.loads(tiny[LOCK])["tools"][NAME]["image"])
+
+
+AMBIGUOUS = {
+    "one place under two names": within(tagged_under_another_spelling),
+    "names that one reader alone sees": renamed_for_one_reader,
+}
+
+
+@pytest.mark.parametrize("change", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_an_archive_that_two_readers_read_differently_reaches_the_engine_as_we_read_it(
+    tmp_path: Path, tiny: Files, change: Callable[[Files], Files]
+) -> None:
+    assert has(loaded(tmp_path, change(tiny)).tools[NAME].image)
+    assert not has(TAG)
 
 
 def test_images_that_are_no_tool_s_are_not_locked(tmp_path: Path, tiny: Files) -> None:
