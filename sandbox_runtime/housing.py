@@ -42,7 +42,7 @@ class Housing:
         self._last: Last | None = None
 
     def before_end(self, last: Last) -> None:
-        """Let `last` look at each task's files before they go; where it fails they stay."""
+        """Let `last` look at what shall outlive a task before it goes; where it fails all stays."""
         self._last = last
 
     async def make(self, task: str, manifest: LoadedTask) -> Allotment | None:
@@ -116,14 +116,18 @@ class Housing:
     async def _end(self, live: Live) -> None:
         task = live.task.state.id
         try:
-            if self._last is None:
-                await self._workspaces.end(task)
-            else:
-                await self._workspaces.end(task, partial(self._last, live))
+            await self._workspaces.end(task, self._looks(live))
             gone = WorkspaceRemoved(at=self._ledger.now(), task=task)
             await self._ledger.append(live, [gone]).wait()
         except Fault as fault:
             _log.error("workspace_not_ended", task=task, cause=str(fault))
+
+    def _looks(self, live: Live) -> Callable[[Workspace], Awaitable[None]] | None:
+        """Return who looks at the files before they go; None where nothing of them is to stay."""
+        wanted = live.task.manifest.manifest.spec.workspace
+        if self._last is None or wanted is None or not wanted.keep:
+            return None
+        return partial(self._last, live)
 
 
 def _is_over(live: Live, now: Micros) -> bool:

@@ -113,6 +113,10 @@ class Filesystem:
         except OSError as error:
             raise SandboxUnavailable(f"no workspace at `{self.home}`: {error}") from error
 
+    def is_there(self) -> bool:
+        """Say whether it has its files; not so where its removal has begun."""
+        return self.image.exists()
+
     def rest(self) -> None:
         """Unmount it; its files stay in the image. Raises OSError where it is in use."""
         for mount in reversed(self._mounted()):

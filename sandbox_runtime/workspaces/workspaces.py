@@ -15,6 +15,7 @@ import structlog
 
 from sandbox_runtime.errors import SandboxUnavailable
 from sandbox_runtime.workspaces.filesystem import Asked, Filesystem
+from sandbox_runtime.workspaces.threads import to_its_end
 from sandbox_runtime.workspaces.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
     from sandbox_runtime.manifests.model import Workspace as Wanted
     from sandbox_runtime.records import Allotment
 
+    Last = Callable[[Workspace], Awaitable[None]]
+
 _log = structlog.get_logger("sandbox_broker.workspaces")
-
-
-async def _nothing(_: Workspace) -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +69,10 @@ class Workspaces:
         asked = Asked(
             size=wanted.size, inodes=wanted.inodes, uid=uid, headroom=self._place.headroom
         )
-        making = asyncio.create_task(asyncio.to_thread(self._made, task, asked))
         try:
-            self._known[task] = self._workspace(task, await asyncio.shield(making))
+            self._known[task] = self._workspace(task, await to_its_end(self._made, task, asked))
         except asyncio.CancelledError:
-            await asyncio.wait({making})
-            await asyncio.to_thread(self._removed, task)
+            await to_its_end(self._removed, task)
             raise
         finally:
             del self._making[task]
@@ -90,42 +87,49 @@ class Workspaces:
             return None
         async with workspace.standing:
             workspace.expect()
-            await asyncio.to_thread(self._filesystem(task).stand, workspace.allotment)
+            await to_its_end(self._filesystem(task).stand, workspace.allotment)
         return workspace
 
-    async def end(self, task: str, last: Callable[[Workspace], Awaitable[None]] = _nothing) -> bool:
+    async def end(self, task: str, last: Last | None = None) -> bool:
         """Remove the task's files, once whoever has the turn is done; say whether there were any.
 
-        `last` is who may still look at them. Raises `SandboxUnavailable` where something is
-        left; done again, it goes on there.
+        `last` is who still looks at them, mounted as they were made. Raises `SandboxUnavailable`
+        where that cannot be, or something is left; done again, it goes on there.
         """
         if (workspace := self._known.get(task)) is None:
             return False
         async with workspace.last_turn():
             if task not in self._known:
                 return False
-            await last(workspace)
+            if last is not None and self._filesystem(task).is_there():
+                await self._stand(workspace)
+                await last(workspace)
             async with workspace.standing:
-                if not await asyncio.to_thread(self._removed, task):
+                if not await to_its_end(self._removed, task):
                     raise SandboxUnavailable(f"the workspace of task `{task}` cannot be removed")
             del self._known[task]
         return True
 
     async def rest(self) -> None:
         """Unmount what is not in use; `of` mounts it again."""
-        for task, workspace in self._known.items():
+        for workspace in tuple(self._known.values()):  # tasks end meanwhile
             async with workspace.standing:
-                await asyncio.to_thread(self._rested, task)
+                await to_its_end(self._rested, workspace.task)
 
     async def sweep(self) -> Swept:
         """Remove what lies here and belongs to no task that lives."""
         names = await asyncio.to_thread(self._names)
         strays = [name for name in names if name not in self._known | self._making]
-        gone = [await asyncio.to_thread(self._removed, name) for name in strays]
+        gone = [await to_its_end(self._removed, name) for name in strays]
         return Swept(
             removed=tuple(name for name, went in zip(strays, gone, strict=True) if went),
             stuck=tuple(name for name, went in zip(strays, gone, strict=True) if not went),
         )
+
+    async def _stand(self, workspace: Workspace) -> None:
+        there = self._filesystem(workspace.task)
+        async with workspace.standing:
+            await to_its_end(there.stand, workspace.allotment)
 
     def _made(self, task: str, asked: Asked) -> Allotment:
         try:
