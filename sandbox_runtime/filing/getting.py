@@ -20,6 +20,7 @@ from sandbox_runtime.errors import Fault, Reason, Refusal, SandboxUnavailable
 from sandbox_runtime.filing.needs import Carried, Stayed
 from sandbox_runtime.records import FileGot, FileHeldBack
 from sandbox_runtime.workspaces import beneath, listing, paths
+from sandbox_runtime.workspaces.threads import to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -87,7 +88,7 @@ class Getting:
         policy.carries(live.task, self._ledger.now())
         with self._transfers.one(live.task.state.id):
             async with self._turn(live) as root:
-                return await asyncio.to_thread(_listed, root)
+                return await to_its_end(_listed, root)
 
     def lasting(self, live: Live, subject: str) -> list[Lasting]:
         """Return what outlives the ended task, by path; raise `Refusal`."""
@@ -108,7 +109,7 @@ class Getting:
                 return
             policy.carries(live.task, self._ledger.now())
             async with self._turn(live) as root:
-                found = await asyncio.to_thread(_read, root, steps, self._most)
+                found = await to_its_end(_read, root, steps, self._most)
             yield await self._let_out(live, subject, path, found)
 
     async def cleaned(self, live: Live, path: str, found: bytes) -> Cleaned | HeldBack:

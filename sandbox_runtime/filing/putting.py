@@ -22,6 +22,7 @@ from sandbox_runtime.errors import Reason, Refusal, SandboxUnavailable
 from sandbox_runtime.filing.needs import Carried
 from sandbox_runtime.records import FilePut
 from sandbox_runtime.workspaces import beneath, paths, writing
+from sandbox_runtime.workspaces.threads import to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -190,7 +191,7 @@ async def _receive(spool: IO[bytes], announced: Announced, pieces: AsyncIterator
         size += len(piece)
         if size > announced.size:
             raise _differs(f"more than the {announced.size} bytes that were announced came")
-        await asyncio.to_thread(_take, spool, digest, piece)
+        await to_its_end(_take, spool, digest, piece)
     if size != announced.size:
         raise _differs(f"{size} bytes came, {announced.size} were announced")
     if digest.hexdigest() != announced.sha256:

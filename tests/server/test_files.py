@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,7 @@ from sandbox_runtime.server.settings import Files
 from sandbox_runtime.v1 import files_pb2 as pb
 from sandbox_runtime.v1.broker_pb2_grpc import BrokerServiceStub
 from sandbox_runtime.validators import Limits, Validators
+from sandbox_runtime.workspaces import writing
 from tests.support.eventually import eventually
 from tests.support.filed import FRIEND, filed, root
 from tests.support.pipeline import Scripted
@@ -465,3 +467,40 @@ async def _carry_the_largest(here: Served) -> None:
         bomb = b"[" * 100_000
         await task.put_file("a.json", bomb)
         assert (await refusal(task.get_file("a.json"))).code == "json.too_deep"
+
+
+async def test_who_hangs_up_while_a_piece_is_written_closes_no_file_beneath_it(
+    here: Served, task: AsyncTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go, write = threading.Event(), threading.Event(), writing.write_all
+    same: list[bool] = []
+
+    def slowly(descriptor: int, piece: bytes) -> None:
+        held = os.fstat(descriptor)
+        began.set()
+        go.wait()
+        same.append(_is(descriptor, held))
+        write(descriptor, piece)
+
+    monkeypatch.setattr(writing, "write_all", slowly)
+
+    async def each() -> AsyncIterator[pb.PutFileRequest]:
+        yield header(task, b"half and half")
+        yield pb.PutFileRequest(chunk=b"half")
+        await asyncio.Event().wait()
+
+    async with grpc.aio.insecure_channel(here.unix) as channel:
+        put = BrokerServiceStub(channel).PutFile(each(), metadata=(("task-token", task.token),))
+        await asyncio.to_thread(began.wait)
+        put.cancel()
+        await asyncio.sleep(0.3)
+        go.set()
+    await task.put_file("after.txt", b"x")
+    assert same[0], "what is written to is the file that it was"
+
+
+def _is(descriptor: int, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), file)
+    except OSError:
+        return False
