@@ -97,7 +97,7 @@ class Putting:
         self._expect_size(announced, min(self._most, wanted.size))
         async with AsyncExitStack() as held:
             held.enter_context(self._transfers.one(live.task.state.id))
-            spool = held.enter_context(await asyncio.to_thread(self._spool, announced.size))
+            spool = await to_its_end(self._spool, held, announced.size)
             await _receive(spool, announced, pieces)
             workspace = await self._workspace(live)
             await held.enter_async_context(workspace.turn())
@@ -126,8 +126,8 @@ class Putting:
                 hint="send it in parts",
             )
 
-    def _spool(self, size: int) -> IO[bytes]:
-        """Return a file without a name, its room on the disk taken.
+    def _spool(self, held: AsyncExitStack, size: int) -> IO[bytes]:
+        """Return a file without a name, its room on the disk taken; `held` closes it.
 
         It is gone with the broker, whatever becomes of that.
         """
@@ -135,7 +135,7 @@ class Putting:
             disk = os.statvfs(self._staging)
             if disk.f_bavail * disk.f_frsize < size + self._headroom:
                 raise SandboxUnavailable("the disk has no room for a file on its way")
-            return _taken(tempfile.TemporaryFile(dir=self._staging, buffering=0), size)
+            return _taken(held, self._staging, size)
         except OSError as error:
             raise SandboxUnavailable(f"no file can be taken in: {error.strerror}") from error
 
@@ -170,13 +170,11 @@ class Putting:
         return ticket.sequence
 
 
-def _taken(spool: IO[bytes], size: int) -> IO[bytes]:
-    try:
-        if size:
-            os.posix_fallocate(spool.fileno(), 0, size)
-    except OSError:
-        spool.close()
-        raise
+def _taken(held: AsyncExitStack, folder: Path, size: int) -> IO[bytes]:
+    spool = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - `held` closes it
+    held.callback(spool.close)
+    if size:
+        os.posix_fallocate(spool.fileno(), 0, size)
     return spool
 
 

@@ -81,14 +81,3 @@ async def test_a_task_that_ends_while_all_is_unmounted_is_no_fault(
     ended.set()
     await all_
     assert await workspaces.end("t-1")
-
-
-async def test_what_was_unmounted_by_half_is_mounted_whole(
-    workspaces: Workspaces, place: Place
-) -> None:
-    workspace = await workspaces.make("t-1", WANTED)
-    with (workspace.root / "a").open("w"):
-        await workspaces.rest()  # it is in use, and only its view went
-    assert len(traces(place.folder)) == 2
-    assert await workspaces.of("t-1") is workspace
-    assert len(traces(place.folder)) == 3
