@@ -39,19 +39,20 @@ def serving(tmp_path: Path, **changes: object) -> Iterator[str]:
         **changes,
     }
     (tmp_path / "broker.yaml").write_text(json.dumps(settings))
-    with (tmp_path / "broker.log").open("wb") as diagnostics:
-        broker = subprocess.Popen(  # noqa: S603 - our own command
+    with (
+        (tmp_path / "broker.log").open("wb") as diagnostics,
+        subprocess.Popen(  # noqa: S603 - our own command
             [COMMAND, "serve", "--config", tmp_path / "broker.yaml", "--json"],
             stdout=subprocess.PIPE,
             stderr=diagnostics,
             text=True,
-        )
-    assert broker.stdout is not None
-    try:
-        said = broker.stdout.readline() + broker.stdout.readline()
-        assert '"error"' not in said, (tmp_path / "broker.log").read_text()
-        yield f"unix:{tmp_path / 'broker.sock'}"
-    finally:
-        broker.send_signal(signal.SIGTERM)
-        assert broker.wait(30) == 0
-        broker.stdout.close()
+        ) as broker,
+    ):
+        assert broker.stdout is not None
+        try:
+            said = broker.stdout.readline() + broker.stdout.readline()
+            assert '"error"' not in said, (tmp_path / "broker.log").read_text()
+            yield f"unix:{tmp_path / 'broker.sock'}"
+        finally:
+            broker.send_signal(signal.SIGTERM)
+            assert broker.wait(30) == 0
