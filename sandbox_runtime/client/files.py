@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from enum import StrEnum, unique
@@ -22,7 +22,7 @@ from sandbox_runtime.client.wire import Exchange
 from sandbox_runtime.v1 import files_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from datetime import datetime
 
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -117,17 +117,18 @@ class Source:
 
     def requests(
         self, header: pb.PutFileRequest.Header, progress: Progress | None
-    ) -> Iterator[pb.PutFileRequest]:
+    ) -> Generator[pb.PutFileRequest, None, None]:
         """Yield the messages that bring it."""
         yield pb.PutFileRequest(header=header)
         done = 0
-        for piece in self.pieces():
-            yield pb.PutFileRequest(chunk=piece)
-            done += len(piece)
-            if progress is not None:
-                progress(done, header.size)
+        with closing(self.pieces()) as pieces:
+            for piece in pieces:
+                yield pb.PutFileRequest(chunk=piece)
+                done += len(piece)
+                if progress is not None:
+                    progress(done, header.size)
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Generator[bytes, None, None]:
         """Yield its bytes."""
         with self._opened() as file:
             while piece := file.read(_PIECE):
@@ -135,6 +136,11 @@ class Source:
 
     def _opened(self) -> BinaryIO:
         return BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb")
+
+
+def may_go_ahead(metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
+    """Whether the broker takes what was announced."""
+    return any(key == "go-ahead" for key, _ in metadata or ())
 
 
 class Incoming:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -22,7 +23,7 @@ from sandbox_runtime.v1 import files_pb2 as pb
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from typing import BinaryIO
 
     from sandbox_runtime.client.asynchronous import AsyncBroker
@@ -54,11 +55,22 @@ class AsyncFiles:
         header = await asyncio.to_thread(source.announced, self.id, path)
 
         async def put(left: float | None) -> PutFile:
-            requests = source.requests(header, progress)
-            answer = await self._broker.stub.PutFile(requests, timeout=left, metadata=self._shown())
-            return files.placed(answer)
+            with closing(source.requests(header, progress)) as parts:
+                return await self._put(parts, left)
 
         return await _again(put, timeout)
+
+    async def _put(self, parts: Iterator[pb.PutFileRequest], left: float | None) -> PutFile:
+        async def requests() -> AsyncIterator[pb.PutFileRequest]:
+            yield next(parts)
+            if not files.may_go_ahead(await put.initial_metadata()):
+                await put.code()  # whoever writes on may lose why it was refused
+                return
+            for part in parts:
+                yield part
+
+        put = self._broker.stub.PutFile(requests(), timeout=left, metadata=self._shown())
+        return files.placed(await put)
 
     async def files(self, *, timeout: float | None = None) -> FileListing:
         """Return what stands in the workspace; of an ended task, what was kept."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import secrets
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ Q = TypeVar("Q", bound="Message")
 A = TypeVar("A")
 
 _log = structlog.get_logger("sandbox_broker.rpc")
+
+GO_AHEAD = "go-ahead"
+"""Initial metadata: what was announced is taken, the rest may come."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -211,7 +215,8 @@ def inflow_edge(
         async def answer(self: S, requests: AsyncIterator[Q], context: Context) -> A:
             async def do() -> A:
                 with self.admitted(roles, None, context) as asked:
-                    said = await method(self, _known(requests, self._core.patience), asked)
+                    coming = _known(requests, self._core.patience, context)
+                    said = await method(self, coming, asked)
                 self.known(context)
                 return said
 
@@ -222,9 +227,15 @@ def inflow_edge(
     return guard
 
 
-async def _known(requests: AsyncIterator[Q], patience: float) -> AsyncIterator[Q]:
-    """Yield each message that comes in time and is understood; raise `Refusal` at any other."""
-    while True:
+async def _known(requests: AsyncIterator[Q], patience: float, context: Context) -> AsyncIterator[Q]:
+    """Yield each message that comes in time and is understood; raise `Refusal` at any other.
+
+    Whoever asks for the second has taken the first, and the other end is told to go ahead: a
+    client that writes while a refusal comes may lose it (grpc.aio, `InternalError` of a write).
+    """
+    for at in itertools.count():
+        if at == 1:
+            await context.send_initial_metadata(((GO_AHEAD, "1"),))
         async with _patient(patience):
             request = await anext(requests, None)
         if request is None:

@@ -251,6 +251,8 @@ class BrokerServiceServicer(object):
     def PutFile(self, request_iterator, context):
         """PutFile brings one file into the task's workspace: first a header, then its bytes in pieces. All
         of it or nothing: it is in its place, recorded, when this returns, and no tool sees a part of it.
+        The initial metadata `go-ahead` says that what the header announces is taken; a client whose
+        gRPC loses the status of a stream that it still writes to waits for it after the header.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -516,6 +516,8 @@ class BrokerServiceStub(typing.Generic[_BrokerServiceOpenTaskType, _BrokerServic
     PutFile: _BrokerServicePutFileType
     """PutFile brings one file into the task's workspace: first a header, then its bytes in pieces. All
     of it or nothing: it is in its place, recorded, when this returns, and no tool sees a part of it.
+    The initial metadata `go-ahead` says that what the header announces is taken; a client whose
+    gRPC loses the status of a stream that it still writes to waits for it after the header.
     """
 
     ListFiles: _BrokerServiceListFilesType
@@ -747,6 +749,8 @@ class BrokerServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[sandbox_runtime.v1.files_pb2.PutFileResponse, collections.abc.Awaitable[sandbox_runtime.v1.files_pb2.PutFileResponse]]:
         """PutFile brings one file into the task's workspace: first a header, then its bytes in pieces. All
         of it or nothing: it is in its place, recorded, when this returns, and no tool sees a part of it.
+        The initial metadata `go-ahead` says that what the header announces is taken; a client whose
+        gRPC loses the status of a stream that it still writes to waits for it after the header.
         """
 
     @abc.abstractmethod
