@@ -76,7 +76,10 @@ SOUND = [
     ("a.PNG", PNG),
     ("charts/a.jpg", JPEG),
     ("a.pdf", PDF),
+    ("a.pdf", PDF.replace(b"trailer", b"xref\n0 0\ntrailer").replace(b"%%", b"startxref\n45\n%%")),
     ("a.npy", npy()),
+    ("a.npy", npy(shape="(1, 3)")),
+    ("a.npy", npy(shape="()", body=bytes(8))),
     ("a.parquet", PARQUET),
 ]
 
@@ -118,6 +121,7 @@ def test_a_refusal_says_what_was_found_and_what_is_allowed() -> None:
         ("a.txt", b"a\x00b"),
         ("a.txt", b"\xff\xfe"),
         ("a.txt", b"  <!DOCTYPE html><script>alert(1)</script>"),
+        ("a.txt", b" " * 2000 + b"<script>alert(1)</script>"),
         ("a.json", b"<html><script>alert(1)</script>"),
         ("a.csv", b"<svg onload=alert(1)>"),
         ("a.npy", PARQUET),
@@ -221,13 +225,26 @@ def test_what_a_jpeg_carries_beside_its_pixels_is_taken_out() -> None:
         b"/EmbeddedFiles",
         b"/Type /ObjStm",
         b"/Encrypt 3 0 R",
+        b"/S /URI /URI (https://evil.example/?secret)",
+        b"/Type /XRef /W [1 2 1]",
+        b"/XRefStm 512",
     ],
 )
 def test_a_pdf_that_acts_or_hides_is_refused(inside: bytes) -> None:
     assert objection("a.pdf", PDF.replace(b"/Type", inside + b" /Type")) == "file.active"
 
 
-@pytest.mark.parametrize("content", [PDF + b"more", PDF[:20], b"%PDF-x"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        PDF + b"more",
+        PDF[:20],
+        b"%PDF-x",
+        # A table of any other form could lead to objects that nobody looked at.
+        PDF.replace(b"%%EOF", b"startxref\n9\n%%EOF"),
+        PDF.replace(b"%%EOF", b"startxref\n999999999999\n%%EOF"),
+    ],
+)
 def test_an_unsound_pdf_is_refused(content: bytes) -> None:
     assert objection("a.pdf", content) == "file.malformed"
 
@@ -240,6 +257,7 @@ def test_an_unsound_pdf_is_refused(content: bytes) -> None:
         pytest.param(npy(shape="(2,)"), id="too long"),
         pytest.param(npy(shape="(999999999999,)"), id="a reader's memory"),
         pytest.param(npy(shape="(__import__('os'),)"), id="code in the header"),
+        pytest.param(npy(shape="(1 2,,)"), id="a shape that is none"),
         pytest.param(npy().replace(b"\x01\x00", b"\x09\x00", 1), id="an unknown version"),
         pytest.param(b"\x93NUMPY", id="a signature alone"),
     ],

@@ -16,14 +16,17 @@ _PDF_END: Final = re.compile(rb"%%EOF[\r\n \t]*\Z")
 _HEX: Final = re.compile(rb"#([0-9A-Fa-f]{2})")
 _ACTIVE: Final = re.compile(
     rb"/(JavaScript|JS|Launch|EmbeddedFiles?|OpenAction|AA|XFA|RichMedia|SubmitForm|ImportData"
-    rb"|GoToE|GoToR|Movie|Sound|Rendition|ObjStm|Encrypt)(?![A-Za-z0-9_])"
+    rb"|GoToE|GoToR|URI|Movie|Sound|Rendition|ObjStm|XRef|XRefStm|Encrypt)(?![A-Za-z0-9_])"
 )
 """Names that make a document act, carry files or reach out; and those behind which such names
-could not be seen: compressed objects, encryption (ISO 32000-1, sections 7.5.7, 7.6, 12.6)."""
+could not be seen: compressed objects, the compressed tables that lead to them (some readers
+follow these to any stream), encryption (ISO 32000-1, sections 7.5.7, 7.5.8, 7.6, 12.6)."""
+_TABLE: Final = re.compile(rb"startxref\s+([0-9]{1,12})")
 
 _NPY: Final = re.compile(
     rb"\{'descr': '[<>|=](?P<kind>[biufcmMSU?])(?P<size>[0-9]{1,6})(?:\[[a-z0-9]{1,8}\])?', "
-    rb"'fortran_order': (?:True|False), 'shape': \((?P<shape>[0-9, ]{0,400})\), ?\} *\n"
+    rb"'fortran_order': (?:True|False), "
+    rb"'shape': \((?P<shape>(?:[0-9]{1,18}, ?)*(?:[0-9]{1,18})?)\), ?\} *\n"
 )
 """The header as NumPy writes it. No `O`: those are pickles, and reading them runs code."""
 _MAX_DIMENSIONS: Final = 32
@@ -44,8 +47,11 @@ def pdf(content: bytes) -> None:
                 "file.active",
                 f"the document has `/{name}`: it acts, carries files or hides what it does",
                 subject=name,
-                hint="print it without scripts, attachments and compressed objects",
+                hint="print it without scripts, links, attachments and compressed objects",
             )
+    tables = [int(at) for at in _TABLE.findall(content)]
+    if not all(content.startswith(b"xref", at) for at in tables if at):
+        _malformed("PDF document", "its table of objects is not where it says")
 
 
 def npy(content: bytes) -> None:

@@ -72,8 +72,8 @@ _SIGNATURES: Mapping[bytes, str] = MappingProxyType(
 )
 
 _MARKUP: Final = re.compile(
-    rb"[\t\n\x0c\r ]*(?:\xef\xbb\xbf)?[\t\n\x0c\r ]*<(?:!doctype html|!--|html|head|script|iframe"
-    rb"|body|title|style|h1|div|font|table|a|br|p|b|svg|\?xml|img|math|meta|link|object)"
+    rb"[\t\n\x0c\r ]*+(?:\xef\xbb\xbf)?+[\t\n\x0c\r ]*+<"
+    rb"(?:!doctype html|!--|html|head|script|iframe|body|title|style|h1|div|font|table|a|br|p|b|svg|\?xml|img|math|meta|link|object)"
     rb"(?:[\t\n\x0c\r />]|$)",
     re.IGNORECASE,
 )
@@ -100,7 +100,7 @@ def found(content: bytes) -> str:
             return media_type
     if b"\x00" in content or not _is_utf8(content):
         return UNKNOWN
-    return "text/html" if _MARKUP.match(content[:512]) else TEXT
+    return "text/html" if _MARKUP.match(content) else TEXT
 
 
 def agree(claimed: MediaType, shown: str) -> bool:
