@@ -26,7 +26,7 @@ from sandbox_runtime.cli.options import data_option, manifests_option, sources, 
 from sandbox_runtime.cli.output import FAILED, FAULT, USAGE, Failure, Output
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Objection
-from sandbox_runtime.destinations.registry import check
+from sandbox_runtime.destinations.registry import DESTINATIONS, check
 from sandbox_runtime.manifests.argv import NoWord, invocation
 from sandbox_runtime.manifests.effective import arguments_schema
 from sandbox_runtime.manifests.loader import load_tree
@@ -131,11 +131,12 @@ def _permitted(tool: LoadedTool, arguments: str) -> Permitted:
         defaults: dict[str, Json] = {n: a.default for n, a in known.items() if not a.required}
         filled = {**defaults, **given} if isinstance(given, dict) else given
         value = check("schema", filled, arguments_schema(tool.manifest)).value
+        canonical = value if isinstance(value, dict) else {}
+        _see_schemas(tool, canonical)
     except Objection as objection:
         place = f" at `{objection.pointer}`" if objection.pointer else ""
         mend = objection.hint or f"{tool.file} says what each argument may be"
         raise Failure(f"the arguments{place}: {objection.problem}", mend) from objection
-    canonical = value if isinstance(value, dict) else {}
     _see_words(tool, canonical)
     return Permitted(
         call=call,
@@ -147,6 +148,19 @@ def _permitted(tool: LoadedTool, arguments: str) -> Permitted:
         changes=(),
         facts={},
     )
+
+
+def _see_schemas(tool: LoadedTool, arguments: Mapping[str, Json]) -> None:
+    """Object to what an argument's own `schema` does not hold."""
+    for name, value in arguments.items():
+        for kind, settings in tool.manifest.spec.arguments[name].checks():
+            if kind != "schema":
+                continue
+            try:
+                DESTINATIONS[kind].check(value, settings)
+            except Objection as objection:
+                objection.pointer = json_text.pointer(name) + objection.pointer
+                raise
 
 
 def _see_words(tool: LoadedTool, arguments: Mapping[str, Json]) -> None:
