@@ -73,7 +73,8 @@ _SIGNATURES: Mapping[bytes, str] = MappingProxyType(
 
 _MARKUP: Final = re.compile(
     rb"[\t\n\x0c\r ]*+(?:\xef\xbb\xbf)?+[\t\n\x0c\r ]*+<"
-    rb"(?:!doctype html|!--|html|head|script|iframe|body|title|style|h1|div|font|table|a|br|p|b|svg|\?xml|img|math|meta|link|object)"
+    rb"(?:!doctype html|!--|html|head|script|iframe|body|title"
+    rb"|style|h1|div|font|table|a|br|p|b|svg|\?xml|img|math|meta|link|object)"
     rb"(?:[\t\n\x0c\r />]|$)",
     re.IGNORECASE,
 )

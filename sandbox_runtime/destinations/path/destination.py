@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from sandbox_runtime.destinations import json_text
 from sandbox_runtime.destinations.contract import Accepted, Objection, Widens
+from sandbox_runtime.destinations.model_text.characters import cleaned
 from sandbox_runtime.strict import Json, Strict
 
 if TYPE_CHECKING:
@@ -23,12 +24,14 @@ MAX_BYTES: Final = 1024
 MAX_NAME_BYTES: Final = 255
 MAX_DEPTH: Final = 16
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Categories of characters that a reader of a list of files would not see."""
+"""Categories of characters that a reader of a list of files would not see. Some letters and
+marks are not seen either; those `model_text` knows."""
 
 
 def normal(text: str) -> str:
     """Return the one spelling of a name: no empty part, no `.` but alone. Idempotent."""
-    if any(unicodedata.category(character) in _UNSEEN for character in text):
+    unseen = any(unicodedata.category(character) in _UNSEEN for character in text)
+    if unseen or cleaned(text)[0] != text:
         raise Objection("path.unseen", "the path holds a character that cannot be seen")
     if text.startswith("/"):
         raise Objection("path.absolute", "the path is absolute", hint="leave the first `/` out")
