@@ -70,10 +70,7 @@ async def test_a_tool_built_anew_is_run_by_new_tasks_and_not_by_open_ones(
     async with start(roomy) as broker, broker.client() as client:
         before = await client.open_task("probing")
         (roomy / "probe/main.py").write_text(PROGRAM.replace('{"said": text}', '{"sang": text}'))
-        argv = ("/usr/bin/python3", "/tool/main.py")
-        source = ToolSource(name="probe-e2e", folder=roomy / "probe", argv=argv)
-        lock = roomy / "images.lock.json"
-        await asyncio.to_thread(build, [source], BASE, lock, lambda _: None)
+        await asyncio.to_thread(built, roomy)
         await reloaded(broker)
         after = await client.open_task("probing")
         for task, result in [(before, {"said": "hello"}), (after, {"sang": "hello"})]:
@@ -81,6 +78,13 @@ async def test_a_tool_built_anew_is_run_by_new_tasks_and_not_by_open_ones(
             assert (end.outcome, end.result) == (Outcome.OK, result)
     old, new = [r.image for r in broker.records() if isinstance(r, CallIntent)]
     assert old != new
+
+
+def built(tree: Path) -> None:
+    """Build both tools of a tree again."""
+    argv = ("/usr/bin/python3", "/tool/main.py")
+    tools = [ToolSource(name=f"{n}-e2e", folder=tree / n, argv=argv) for n in ("probe", "note")]
+    build(tools, BASE, tree / "images.lock.json", lambda _: None)
 
 
 async def reloaded(broker: Running) -> None:
