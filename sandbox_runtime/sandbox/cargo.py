@@ -90,7 +90,7 @@ def opened(file: Path) -> tuple[ImagesLock, Shipment, tarfile.TarFile]:
     """
     try:
         tar = tarfile.open(file, "r:")  # noqa: SIM115 - handed on
-    except (OSError, tarfile.TarError) as error:
+    except _DAMAGED as error:
         raise CargoRefused(f"{file} is no archive of tools") from error
     try:
         lock, shipment = _checked(tar)

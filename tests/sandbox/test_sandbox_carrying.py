@@ -272,7 +272,14 @@ def test_images_that_are_no_tool_s_are_not_locked(tmp_path: Path, tiny: Files) -
     assert not (tmp_path / "there.json").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", bytes(10240)])
+def less_than_nothing() -> bytes:
+    """A long name (GNU `L`) of minus 1024 bytes."""
+    info = head("x", b"L")
+    info.size = -1024
+    return info.tobuf(tarfile.GNU_FORMAT) + bytes(4096)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", bytes(10240), less_than_nothing()])
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(CargoRefused):

@@ -125,6 +125,16 @@ def test_a_file_is_replaced_or_added_to_only_where_that_is_said(write: Tool, roo
     assert (root / "in/a.txt").read_text() == "new"
 
 
+@pytest.mark.parametrize("path", [".new-file", "in/.new-file", ".new-file/a.md"])
+@pytest.mark.parametrize("mode", ["create", "replace", "append"])
+def test_the_name_of_what_is_being_written_is_nobody_s(
+    write: Tool, root: Path, path: str, mode: str
+) -> None:
+    """It would be removed at the end; as a folder it would be in every later file's way."""
+    assert write(path, "x", mode).error["code"] == "name_taken"
+    assert not list(root.rglob(".new-file"))
+
+
 def test_replacing_a_link_replaces_the_link_and_not_what_it_leads_to(
     write: Tool, root: Path
 ) -> None:

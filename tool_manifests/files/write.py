@@ -21,6 +21,8 @@ def write(root: str, arguments: dict[str, Any]) -> dict[str, Any]:
     *folders, name = parts(arguments["path"]) or ("",)
     if not name:
         raise Failed("not_a_file", "it is a folder")
+    if NEW in (*folders, name):
+        raise Failed("name_taken", f"`{NEW}` is what a file is called while it is written")
     content, mode = arguments["text"].encode(), arguments["mode"]
     with folder(root, tuple(folders), make=True) as at:
         if mode == "append":
