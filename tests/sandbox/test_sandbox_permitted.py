@@ -100,7 +100,7 @@ async def test_a_permitted_call_is_answered_unread(permit: Permit) -> None:
 async def test_what_a_tool_says_while_it_runs_is_heard_as_it_wrote_it(permit: Permit) -> None:
     deep = b'{"progress": ' + b"[" * 500 + b"]" * 500 + b"}"
     code = f"""
-print("half", flush=True); time.sleep(0.2)
+os.write(1, b"half" + bytes([10])); time.sleep(0.2)
 os.write(3, b'{{"progress": 0.5}}' + bytes([10]) + {deep!r} + bytes([10])); answer(1)
 """
     heard: list[Utterance] = []
