@@ -6,6 +6,8 @@ is there whole or not at all, and is the one that was kept.
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +34,8 @@ class KeptFiles:
 
     directory: Path
     keys: Keys
+    headroom: int = 0
+    """Bytes that stay free for the log, which lies on the same disk."""
 
     def keep(self, task: str, content: bytes) -> str:
         """Keep a file of the task, durably; return its id. Blocks."""
@@ -40,9 +44,8 @@ class KeptFiles:
         path = self.directory / task / name
         try:
             make_directory(path.parent)
-            create(path.with_suffix(_UNFINISHED), sealed)
-            path.with_suffix(_UNFINISHED).rename(path)
-            sync_directory(path.parent)
+            self._expect_room(len(sealed))
+            _appear(path, sealed)
         except OSError as error:
             raise EvidenceUnavailable(f"no file can be kept: {error.strerror}") from error
         return name
@@ -68,8 +71,25 @@ class KeptFiles:
         """Return every file that lies here, unfinished ones included: task and id. Blocks."""
         return {(path.parent.name, path.name) for path in self.directory.glob("*/*")}
 
+    def _expect_room(self, size: int) -> None:
+        disk = os.statvfs(self.directory)
+        if disk.f_bavail * disk.f_frsize < size + self.headroom:
+            raise OSError(errno.ENOSPC, "the disk is nearly full")
+
     def _cipher(self, task: str) -> AESGCM:
         return AESGCM(self.keys.data_key(task).derive("kept"))
+
+
+def _appear(path: Path, sealed: bytes) -> None:
+    """Let a file be there whole, durably; what did not become whole takes no room."""
+    unfinished = path.with_suffix(_UNFINISHED)
+    try:
+        create(unfinished, sealed)
+        unfinished.rename(path)
+        sync_directory(path.parent)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _bound(task: str, name: str) -> bytes:

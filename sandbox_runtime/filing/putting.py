@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Protocol
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from sandbox_runtime.filing.transfers import Transfers
     from sandbox_runtime.ledger import Ledger, Live
     from sandbox_runtime.workspaces.paths import Steps
+
+
+_SLOWEST = 64 << 10
+"""Bytes a second that a file must come with, once it had `_BEFORE` seconds."""
+_BEFORE = 60.0
 
 
 class _Digest(Protocol):
@@ -98,7 +103,8 @@ class Putting:
         async with AsyncExitStack() as held:
             held.enter_context(self._transfers.one(live.task.state.id))
             spool = await to_its_end(self._spool, held, announced.size)
-            await _receive(spool, announced, pieces)
+            async with _in_time(announced.size):
+                await _receive(spool, announced, pieces)
             workspace = await self._workspace(live)
             await held.enter_async_context(workspace.turn())
             arrived = _Arrived(
@@ -181,6 +187,21 @@ def _taken(held: AsyncExitStack, folder: Path, size: int) -> IO[bytes]:
 def _staged(arrived: _Arrived, files: ExitStack) -> writing.Staging:
     root = files.enter_context(beneath.opened_root(arrived.workspace.root))
     return writing.staged(root, arrived.steps, arrived.spool.fileno(), uid=arrived.workspace.uid)
+
+
+@asynccontextmanager
+async def _in_time(size: int) -> AsyncIterator[None]:
+    """Raise `Refusal` where a file takes too long: it keeps its place and its room from others."""
+    seconds = _BEFORE + size / _SLOWEST
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise Refusal(
+            f"the file was not there within {seconds:.0f} s",
+            reason=Reason.TRANSFER_TOO_SLOW,
+            hint="send it faster, or in parts",
+        ) from error
 
 
 async def _receive(spool: IO[bytes], announced: Announced, pieces: AsyncIterator[bytes]) -> None:

@@ -22,7 +22,9 @@ def filing(settings: Settings, ledger: Ledger, housing: Housing, validators: Val
     root, limits = Path(settings.state_dir), settings.files
     transfers = Transfers(of_task=limits.at_once, of_all=limits.all_at_once)
     kept = KeptFiles(
-        directory=layout.kept_directory(root), keys=Keys.open(layout.keys_directory(root))
+        directory=layout.kept_directory(root),
+        keys=Keys.open(layout.keys_directory(root)),
+        headroom=settings.evidence.headroom,
     )
     putting = Putting(
         ledger=ledger,

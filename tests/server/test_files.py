@@ -16,6 +16,7 @@ import pytest
 from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.client import Broker, BrokerUnavailable, CallRefused, FileKind
 from sandbox_runtime.errors import Reason
+from sandbox_runtime.filing import putting
 from sandbox_runtime.filing.putting import Putting
 from sandbox_runtime.policy import files as policy_of_files
 from sandbox_runtime.records import FileGot, FileHeldBack, FilePut, TaskClosed
@@ -504,3 +505,22 @@ def _is(descriptor: int, file: os.stat_result) -> bool:
         return os.path.samestat(os.fstat(descriptor), file)
     except OSError:
         return False
+
+
+async def test_who_sends_a_byte_now_and_then_does_not_keep_its_place(
+    here: Served, task: AsyncTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(putting, "_BEFORE", 0.5)
+
+    async def each() -> AsyncIterator[pb.PutFileRequest]:
+        yield header(task, b"x" * 4096)
+        while True:
+            yield pb.PutFileRequest(chunk=b"")
+            await asyncio.sleep(0.05)
+
+    async with grpc.aio.insecure_channel(here.unix) as channel:
+        put = BrokerServiceStub(channel).PutFile(each(), metadata=(("task-token", task.token),))
+        assert await put.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        put.cancel()
+    await task.put_file("after.txt", b"x")
+    assert kinds(here, "file") == ["file.put"]

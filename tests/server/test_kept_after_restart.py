@@ -1,7 +1,9 @@
-"""Files that shall outlive a task whose end no broker saw, on real filesystems."""
+"""Files that shall outlive their task, where brokers die and disks are full."""
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -9,11 +11,23 @@ from pathlib import Path
 import pytest
 
 from sandbox_runtime.client import AsyncBroker
+from sandbox_runtime.errors import EvidenceUnavailable
+from sandbox_runtime.evidence import kept
+from sandbox_runtime.evidence.kept import KeptFiles
+from sandbox_runtime.evidence.keys import Keys
 from sandbox_runtime.server import join
 from tests.support.eventually import eventually
 from tests.support.filed import FRIEND, filed, root
 from tests.support.serving import served
 from tests.support.traces import traces
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no space left on device")
+
+
+def kept_below(state: Path) -> list[Path]:
+    return list((state / "kept").glob("*/*"))
 
 
 async def _opened(broker: AsyncBroker) -> tuple[str, str]:
@@ -66,3 +80,40 @@ async def test_files_in_use_are_kept_once_and_go_when_they_can(tmp_path: Path) -
         assert here.kinds().count("file.kept") == 1
         assert await task.get_file("note.txt") == b"kept"
     assert traces(tmp_path) == []
+
+
+async def test_a_disk_that_is_nearly_full_keeps_files_where_they_are_and_the_log_its_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = timedelta(seconds=1)
+    async with (
+        served(tmp_path, manifests=filed(tmp_path), sweep_every=soon) as here,
+        here.client() as broker,
+    ):
+        task, state = await broker.open_task("filing", variables=FRIEND), here.settings.state_dir
+        await task.put_file("note.txt", b"kept")
+        with monkeypatch.context() as full:
+            full.setattr(kept, "create", _full)
+            await task.close()
+            assert "workspace.removed" not in here.kinds()
+            assert kept_below(Path(state)) == []
+        await eventually(lambda: "workspace.removed" in here.kinds())
+        assert await task.get_file("note.txt") == b"kept"
+
+
+def test_what_did_not_become_whole_takes_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = Keys.begin(tmp_path / "keys")
+    keys.create("t-1")
+    space = os.statvfs(tmp_path)
+    files = KeptFiles(directory=tmp_path / "kept", keys=keys)
+    nearly = KeptFiles(
+        directory=tmp_path / "kept", keys=keys, headroom=space.f_bavail * space.f_frsize * 2
+    )
+    with pytest.raises(EvidenceUnavailable, match="nearly full"):
+        nearly.keep("t-1", b"x")
+    monkeypatch.setattr(kept, "sync_directory", _full)
+    with pytest.raises(EvidenceUnavailable):
+        files.keep("t-1", b"x")
+    assert not [name for _, name in files.names() if name.endswith(".new")]
