@@ -73,8 +73,10 @@ def try_(
 ) -> None:
     """Run one call of TOOL with ARGUMENTS (JSON), without a broker or a task.
 
-    The tool's own bounds are checked, no grant narrows them, nothing is recorded. The workspace
-    of a tool that works on one is made for the call, and gone after it.
+    The tool's own bounds are checked (types, sizes, `schema`), no grant narrows them, nothing is
+    recorded. The program gets values as they are given: no other destination (`html`, `path`,
+    `sql`) looks at them or writes them anew. The workspace of a tool that works on one is made
+    for the call, and gone after it.
     """
     loaded = load_tree(manifests, shown=manifests).tools.get(tool)
     if loaded is None:
