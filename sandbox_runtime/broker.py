@@ -159,7 +159,7 @@ class Broker:
         admitted = policy.admit(loaded, opener, variables, lifetime)
         task, token = self._new_id(), self._new_secret()
         brought = Brought(prompt=tuple(prompt), variables=dict(admitted.variables))
-        async with self._housed(task, loaded) as allotment:
+        async with self._housed(task, loaded, subject) as allotment:
             self._ledger.create_key(task)
             now, body = self._ledger.now(), self._ledger.seal(task, brought)
             record = TaskOpened(
@@ -300,14 +300,17 @@ class Broker:
         await self._runs.closed()
 
     @asynccontextmanager
-    async def _housed(self, task: str, manifest: LoadedTask) -> AsyncIterator[Allotment | None]:
+    async def _housed(
+        self, task: str, manifest: LoadedTask, subject: str
+    ) -> AsyncIterator[Allotment | None]:
         """Have what the task needs for its files; without a task, nothing of it stays."""
-        allotment = await self._housing.make(task, manifest)
-        try:
-            yield allotment
-        except BaseException:
-            await asyncio.shield(self._housing.forget(task))
-            raise
+        with self._housing.share(subject, manifest):
+            allotment = await self._housing.make(task, manifest)
+            try:
+                yield allotment
+            except BaseException:
+                await asyncio.shield(self._housing.forget(task))
+                raise
 
     def _is_known(self, live: Live, call: ProposedCall) -> bool:
         entry = live.task.state.calls.get(call.call_id)

@@ -8,16 +8,18 @@ again until it can.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from sandbox_runtime.errors import Fault, SandboxUnavailable
+from sandbox_runtime.errors import Fault, Reason, Refusal, SandboxUnavailable
 from sandbox_runtime.records import WorkspaceRemoved
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from sandbox_runtime.ledger import Ledger, Live
     from sandbox_runtime.manifests.catalogue import LoadedTask
@@ -35,15 +37,48 @@ _PATIENCE = 10.0
 class Housing:
     """The workspaces of the tasks."""
 
-    def __init__(self, ledger: Ledger, workspaces: Workspaces) -> None:
+    def __init__(
+        self, ledger: Ledger, workspaces: Workspaces, *, most_of_subject: int = 1000
+    ) -> None:
+        """`most_of_subject` workspaces may one subject's tasks have at a time."""
         self._ledger = ledger
         self._workspaces = workspaces
+        self._most_of_subject = most_of_subject
+        self._opening: Counter[str] = Counter()
+        """By subject, tasks with files that are not known to the ledger yet."""
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._last: Last | None = None
 
     def before_end(self, last: Last) -> None:
         """Let `last` look at what shall outlive a task before it goes; where it fails all stays."""
         self._last = last
+
+    @contextmanager
+    def share(self, subject: str, manifest: LoadedTask) -> Iterator[None]:
+        """Count one more workspace of the subject's, while its task is opened.
+
+        Raises `Refusal` where it has its share: disk and user ids are everybody's.
+        """
+        if manifest.manifest.spec.workspace is None:
+            yield
+            return
+        if self._had(subject) >= self._most_of_subject:
+            raise Refusal(
+                f"{self._most_of_subject} tasks of the subject have files already",
+                reason=Reason.RATE_LIMITED,
+                hint="close those that are done, then open this one",
+            )
+        self._opening[subject] += 1
+        try:
+            yield
+        finally:
+            self._opening[subject] -= 1
+            self._opening += Counter()  # forget who opens nothing any more
+
+    def _had(self, subject: str) -> int:
+        states = (live.task.state for live in self._ledger.tasks())
+        had = sum(each.workspace is not None and each.subject == subject for each in states)
+        return had + self._opening[subject]
 
     async def make(self, task: str, manifest: LoadedTask) -> Allotment | None:
         """Make what the manifest asks for, for a task that is about to be opened.

@@ -86,7 +86,7 @@ class Getting:
     async def listed(self, live: Live) -> Listing:
         """Return what stands in the living task's workspace; raise `Refusal`."""
         policy.carries(live.task, self._ledger.now())
-        with self._transfers.one(live.task.state.id):
+        with self._transfers.one(live.task.state):
             async with self._turn(live) as root:
                 return await to_its_end(_listed, root)
 
@@ -103,7 +103,7 @@ class Getting:
     async def leaving(self, live: Live, subject: str, path: str) -> AsyncIterator[Leaving]:
         """Let the file at `path` out, on its way while the block lasts; raise `Refusal`."""
         steps = paths.steps(path)
-        with self._transfers.one(live.task.state.id):
+        with self._transfers.one(live.task.state):
             if self.ended(live):
                 yield await self._inherited(live, subject, path)
                 return

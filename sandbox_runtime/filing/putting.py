@@ -101,7 +101,7 @@ class Putting:
         wanted = policy.carries(live.task, self._ledger.now())
         self._expect_size(announced, min(self._most, wanted.size))
         async with AsyncExitStack() as held:
-            held.enter_context(self._transfers.one(live.task.state.id))
+            held.enter_context(self._transfers.one(live.task.state))
             spool = await to_its_end(self._spool, held, announced.size)
             async with _in_time(announced.size):
                 await _receive(spool, announced, pieces)

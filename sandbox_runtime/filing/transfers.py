@@ -15,27 +15,29 @@ from sandbox_runtime.errors import Reason, Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox_runtime.task import TaskState
+
 
 class Transfers:
     """Counts files on their way."""
 
-    def __init__(self, *, of_task: int, of_all: int) -> None:
-        self._of_task, self._of_all = of_task, of_all
+    def __init__(self, *, of_task: int, of_subject: int, of_all: int) -> None:
+        self._most = (of_task, of_subject, of_all)
         self._under_way: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, task: str) -> Iterator[None]:
-        """Count one more while the block lasts; raise `Refusal` where it is one too many."""
-        mine, all_ = self._under_way[task], self._under_way.total()
-        if mine >= self._of_task or all_ >= self._of_all:
+    def one(self, state: TaskState) -> Iterator[None]:
+        """Count one more of the task's while the block lasts; raise `Refusal` at one too many."""
+        keys = f"task {state.id}", f"subject {state.subject}", "all"
+        if any(self._under_way[key] >= most for key, most in zip(keys, self._most, strict=True)):
             raise Refusal(
                 "too many files are on their way",
                 reason=Reason.RATE_LIMITED,
                 hint="wait until one of them is done, then send the same again",
             )
-        self._under_way[task] += 1
+        self._under_way.update(keys)
         try:
             yield
         finally:
-            self._under_way[task] -= 1
+            self._under_way.subtract(keys)
             self._under_way += Counter()  # forget who carries nothing any more

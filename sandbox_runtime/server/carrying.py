@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def filing(settings: Settings, ledger: Ledger, housing: Housing, validators: Validators) -> Filing:
     """Return what brings files in and lets them out."""
     root, limits = Path(settings.state_dir), settings.files
-    transfers = Transfers(of_task=limits.at_once, of_all=limits.all_at_once)
+    transfers = Transfers(
+        of_task=limits.at_once, of_subject=limits.subject_at_once, of_all=limits.all_at_once
+    )
     kept = KeptFiles(
         directory=layout.kept_directory(root),
         keys=Keys.open(layout.keys_directory(root)),

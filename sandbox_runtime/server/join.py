@@ -142,7 +142,8 @@ async def _housing(settings: Settings, ledger: Ledger) -> AsyncIterator[Housing]
         uids=range(of.first_uid, of.first_uid + of.count),
         headroom=of.headroom,
     )
-    housing = Housing(ledger, Workspaces(place, ledger.allotments()))
+    known = Workspaces(place, ledger.allotments())
+    housing = Housing(ledger, known, most_of_subject=of.count_per_subject)
     try:
         yield housing
     finally:

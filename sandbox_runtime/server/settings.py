@@ -251,6 +251,8 @@ class Workspaces(Strict):
     """Each belongs to a user of its own; their ids start here, and no account may have them."""
     count: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """How many there may be at a time."""
+    count_per_subject: Annotated[int, Field(ge=1, le=100_000)] = 250
+    """How many of these one subject's tasks may have."""
     headroom: Annotated[Size, sizes("1Mi", "1024Gi")] = 256 << 20
     """With less than this free beside it, none is made."""
 
@@ -264,6 +266,8 @@ class Files(Strict):
     """The most on its way out, or kept: all of it passes a validator worker in one piece."""
     at_once: Annotated[int, Field(ge=1, le=1000)] = 4
     """Of one task."""
+    subject_at_once: Annotated[int, Field(ge=1, le=10_000)] = 8
+    """Of one subject's tasks together."""
     all_at_once: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Of all tasks together."""
 

@@ -37,8 +37,8 @@ calls:
   queued_per_task: 7
   detached: 2
   watchers: 3
-workspaces: {first_uid: 80000, count: 20, headroom: 1Gi}
-files: {put: 1Mi, get: 1Mi, at_once: 1, all_at_once: 2}
+workspaces: {first_uid: 80000, count: 20, count_per_subject: 5, headroom: 1Gi}
+files: {put: 1Mi, get: 1Mi, at_once: 1, subject_at_once: 1, all_at_once: 2}
 evidence: {reserve: 1Mi, headroom: 2Mi}
 audit: {readers: 1, tails: 2}
 patience: 5s
