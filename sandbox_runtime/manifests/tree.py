@@ -57,7 +57,7 @@ def _read(
     texts: dict[str, str] = {}
     problems: list[Problem] = []
     for path in paths:
-        name = str(root / path.relative_to(directory).as_posix())
+        name = _shown(root / path.relative_to(directory).as_posix())
         try:
             texts[name] = _text(path)
         except _Unread as error:
@@ -89,7 +89,15 @@ def _paths(directory: Path, places: Iterable[str]) -> list[Path]:
     return sorted(path for place in places for path in directory.glob(place))
 
 
+def _shown(path: PurePosixPath) -> str:
+    """Return the path as text that can be written anywhere."""
+    return str(path).encode(errors="backslashreplace").decode()
+
+
 def _text(path: Path) -> str:
+    if _shown(PurePosixPath(path)) != str(path):
+        problem = "its name is not UTF-8; rename it"
+        raise _Unread(problem)
     if path.suffix == ".yml":
         problem = "manifests end in `.yaml`; rename it"
         raise _Unread(problem)

@@ -26,6 +26,7 @@ from sandbox_runtime.sandbox import images
 from sandbox_runtime.sandbox.calls import Sandbox as Containers
 from sandbox_runtime.sandbox.launcher import Launcher
 from sandbox_runtime.sandbox.tool_images import Kept
+from sandbox_runtime.server import incidents
 from sandbox_runtime.validators import Limits, Validators
 
 if TYPE_CHECKING:
@@ -111,12 +112,18 @@ async def _images(settings: Settings, tree: Catalogue) -> Mapping[str, str]:
 
 @contextmanager
 def beside(work: Coroutine[None, None, None]) -> Iterator[None]:
-    """Have `work` done in the background until the block ends."""
+    """Have `work` done in the background until the block ends. Where it fails, that is told."""
     task = asyncio.create_task(work)
+    task.add_done_callback(_tell)
     try:
         yield
     finally:
         task.cancel()
+
+
+def _tell(work: asyncio.Task[None]) -> None:
+    if not work.cancelled() and (error := work.exception()) is not None:
+        _log.critical("background_work_failed", **incidents.described(error))
 
 
 async def _keep_sweeping(launcher: Launcher, interval: float) -> None:

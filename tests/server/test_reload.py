@@ -103,6 +103,22 @@ async def test_a_tree_with_a_mistake_changes_nothing_and_says_where(
     assert "manifests/tasks/greeting.yaml:19:7: unknown key `max_cals`" in told
 
 
+async def test_a_name_that_is_no_text_is_a_mistake_and_not_the_last_reload(
+    here: Served, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nameless = Path(here.settings.manifests) / os.fsdecode(b"\xff")
+    nameless.mkdir()
+    (nameless / "tool.yaml").write_text("kind: Tool\n")
+    await reloaded(here, 2)
+    assert here.kinds()[-1] == "manifest.refused"
+    (nameless / "tool.yaml").unlink()
+    write(here, NO_FRIEND)
+    await reloaded(here, 3)
+    assert here.kinds()[-1] == "manifest.loaded"
+    told = "".join(capfd.readouterr())
+    assert "tool.yaml:1:1: its name is not UTF-8; rename it" in told
+
+
 async def test_a_tree_whose_images_are_not_there_changes_nothing(
     here: Served, stage: Stage
 ) -> None:
