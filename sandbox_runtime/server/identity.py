@@ -44,7 +44,7 @@ class Stranger(StrEnum):
     NO_HANDSHAKE = "no_handshake"
     """Whoever connected speaks no TLS, or none that we take, or has no certificate."""
     WRONG_CERTIFICATE = "wrong_certificate"
-    """Of another authority, or out of its time."""
+    """Of another authority, out of its time, or not to be understood."""
     UNKNOWN_CERTIFICATE = "unknown_certificate"
     """Of our authority, and nobody's that counts now."""
     TOO_MANY = "too_many_connections"

@@ -111,12 +111,13 @@ class TlsPorch:
         if room is None:
             transport.abort()
             return
-        name = None
-        if shown is not None:
-            caller.name = f"c{next(self._numbers)}"
-            self.cards[caller.name], self._met[caller.name] = card(shown), caller
-            name = self._rooms.names / caller.name
-        self._leading.enter(caller, room, name)
+        try:
+            name = None if shown is None else self._named(caller, card(shown))
+        except Unauthenticated as stranger:
+            self._attempts.count(stranger.stranger)
+            transport.abort()
+        else:
+            self._leading.enter(caller, room, name)
 
     def leave(self, caller: _Caller) -> None:
         """Forget somebody who is gone."""
@@ -135,6 +136,11 @@ class TlsPorch:
             except Unauthenticated:
                 if caller.transport is not None:
                     caller.transport.abort()
+
+    def _named(self, caller: _Caller, shown: Card) -> Path:
+        caller.name = f"c{next(self._numbers)}"
+        self.cards[caller.name], self._met[caller.name] = shown, caller
+        return self._rooms.names / caller.name
 
     @staticmethod
     async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:
@@ -190,19 +196,36 @@ class TlsPorch:
 
 
 def card(der: bytes) -> Card:
-    """Return what a certificate says of whoever holds its key."""
-    certificate = x509.load_der_x509_certificate(der)
+    """Return what a certificate says of whoever holds its key.
+
+    Raises `Unauthenticated` where that cannot be read: OpenSSL lets more through than is sound.
+    """
     try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        uris = frozenset(names.get_values_for_type(x509.UniformResourceIdentifier))
-    except (x509.ExtensionNotFound, ValueError):
-        uris = frozenset()
-    until = certificate.not_valid_after_utc.astimezone(UTC)
+        certificate = x509.load_der_x509_certificate(der)
+        uris, until = _uris(certificate), certificate.not_valid_after_utc.astimezone(UTC)
+    except _UNREADABLE as error:
+        raise Unauthenticated(Stranger.WRONG_CERTIFICATE) from error
     return Card(
         fingerprint=certificate.fingerprint(SHA256()).hex(),
         uris=uris,
         until=int(until.timestamp()) * 1_000_000,
     )
+
+
+_UNREADABLE: Final = (
+    ValueError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+
+def _uris(certificate: x509.Certificate) -> frozenset[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    return frozenset(names.get_values_for_type(x509.UniformResourceIdentifier))
 
 
 def context(*, certificate: Path, key: Path, authority: Path, everyone: bool) -> ssl.SSLContext:

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtensionOID
 
 from sandbox_runtime.client import BrokerError, CallRefused, DeadlineExceeded
 from sandbox_runtime.records import AuthRefused, IdentityIssued, IdentityRevoked, TaskOpened
@@ -248,6 +252,21 @@ async def test_who_is_gone_from_the_book_is_recorded_as_revoked(tmp_path: Path) 
     assert (record.identity, record.cause) == (holder.id, "missing")
 
 
+@pytest.mark.parametrize("file", ["book.json", "token-key"])
+async def test_what_others_could_read_counts_again_once_that_is_mended(
+    tmp_path: Path, file: str
+) -> None:
+    holder = issue(tmp_path / "state", "token")
+    open_to_others = book.place(tmp_path / "state") / file
+    open_to_others.chmod(0o644)
+    async with served(tmp_path, listen=listen(tmp_path, tokens=True)) as here:
+        async with holder.channel(tls(here)) as through:
+            assert not isinstance(await ask(through, "OpenTask", OPEN, holder.bearer), bytes)
+            open_to_others.chmod(0o600)
+            assert isinstance(await ask(through, "OpenTask", OPEN, holder.bearer), bytes)
+        assert (await counted(here)).keys() == {"wrong_token"}
+
+
 @pytest.mark.parametrize("spoilt", [b"{", b'{"v":1,"identities":[{}]}', b""])
 async def test_a_book_that_cannot_be_read_knows_nobody_and_revokes_nobody(
     tmp_path: Path, spoilt: bytes
@@ -447,6 +466,61 @@ async def test_an_operator_s_own_authority_takes_the_place_of_ours(tmp_path: Pat
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         (opened,) = [each for each in here.records() if isinstance(each, TaskOpened)]
     assert (opened.subject, opened.certificate) == (SUBJECT, named.fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("names", "stranger"),
+    [
+        pytest.param("a3023000", "wrong_certificate", id="an address of X.400"),
+        pytest.param("a504a1020c00", "wrong_certificate", id="a name of EDI"),
+        pytest.param("02020203", "wrong_certificate", id="no names at all"),
+        pytest.param("{them}{others}", "unknown_certificate", id="two that the settings name"),
+        pytest.param("{them_and_nul}", "unknown_certificate", id="one that a NUL lengthens"),
+    ],
+)
+async def test_odd_names_in_a_certificate_make_nobody_a_caller(
+    tmp_path: Path, names: str, stranger: str
+) -> None:
+    directory = tmp_path / "company"
+    directory.mkdir()
+    company, ours = Authority.of(directory), issue(tmp_path / "state")
+    written = names.format(
+        them=uri("urn:them"), others=uri("urn:others"), them_and_nul=uri("urn:them\0x")
+    )
+    own = signed(company, bytes.fromhex(f"30{len(written) // 2:02x}{written}"))
+    known = [Client(uri=f"urn:{name}", subject=SUBJECT) for name in ("them", "others")]
+    clients = Clients(ca=str(directory / "ca.pem"), identities=tuple(known))
+    async with served(tmp_path, listen=listen(tmp_path, clients=clients)) as here:
+        await turned_away(channel(tls(here), ours.given.authority, own))
+        async with channel(
+            tls(here),
+            ours.given.authority,
+            signed(company, bytes.fromhex(f"300a{uri('urn:them')}")),
+        ) as through:
+            assert isinstance(await ask(through, "OpenTask", OPEN), bytes)
+        assert (await counted(here)).keys() == {stranger}
+
+
+def uri(text: str) -> str:
+    return f"86{len(text):02x}{text.encode().hex()}"
+
+
+def signed(authority: Authority, names: bytes) -> tuple[bytes, bytes]:
+    """Return the key and the certificate of a caller, with these very names in it."""
+    made = authority.caller("agent:odd", datetime.now(UTC) + timedelta(hours=1))
+    like = x509.load_pem_x509_certificate(made.certificate)
+    builder = x509.CertificateBuilder(
+        like.issuer, like.subject, like.public_key(), like.serial_number
+    )
+    builder = builder.not_valid_before(like.not_valid_before_utc).not_valid_after(
+        like.not_valid_after_utc
+    )
+    odd = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, names)
+    for each in like.extensions:
+        is_names = each.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+        builder = builder.add_extension(odd if is_names else each.value, each.critical)
+    certificate = builder.sign(authority._key, SHA256())  # noqa: SLF001 - as a foolish authority signs
+    return made.key, certificate.public_bytes(Encoding.PEM)
 
 
 async def test_a_key_that_others_can_read_is_no_key(tmp_path: Path) -> None:

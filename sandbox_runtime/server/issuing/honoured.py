@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("sandbox_broker.identities")
 _KIND: Final = b'"kind":"operator.identity_'
 _NOBODY: Final = sha256().hexdigest()
-Stamp = tuple[int, int, int]
+Stamp = tuple[tuple[int, int, int] | None, ...]
+"""By which a changed file is known; also one that was closed to others."""
 _EVERY: Final = 1.0
-_NEVER: Final[Stamp] = (-1, -1, -1)
+_NEVER: Final[Stamp] = ()
 
 
 def digest(identity: Identity) -> str:
@@ -98,7 +99,7 @@ class Honoured:
         self._revoked: frozenset[str] = frozenset()
         self._by_digest: dict[str, Identity] = {}
         self._key = b""
-        self._stamp: Stamp | None = _NEVER
+        self._stamp = _NEVER
         self._lock = asyncio.Lock()
 
     async def refresh(self) -> None:
@@ -143,14 +144,10 @@ class Honoured:
             certificate=identity.digest if identity.kind == "certificate" else None,
         )
 
-    def _seen(self) -> Stamp | None:
-        try:
-            status = book.path(self._directory).lstat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
+    def _seen(self) -> Stamp:
+        return tuple(map(_stamp, (book.path(self._directory), tokens.path(self._directory))))
 
-    async def _take(self, stamp: Stamp | None) -> None:
+    async def _take(self, stamp: Stamp) -> None:
         try:
             named, key = self._read()
         except (IdentitiesUnusable, OSError) as error:
@@ -177,6 +174,14 @@ class Honoured:
         self._known = known
         self._by_digest = {one.digest: one for one in known.values()}
         self._revoked = frozenset(self._recorded.revoked)
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.lstat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_ctime_ns, status.st_size
 
 
 def _issued(identity: Identity, now: records.Micros) -> records.IdentityIssued:

@@ -36,11 +36,16 @@ def digest(key: bytes, token: str) -> str:
     return hmac.digest(key, token.encode("utf-8", errors="replace"), "sha256").hex()
 
 
+def path(directory: Path) -> Path:
+    """Return where the key of the digests lies."""
+    return directory / "token-key"
+
+
 def key(directory: Path) -> bytes:
     """Return the key of the digests. Raises `IdentitiesUnusable` and `FileNotFoundError`."""
-    found = private(directory / "token-key")
+    found = private(path(directory))
     if len(found) != _KEY_BYTES:
-        raise IdentitiesUnusable(f"`{directory / 'token-key'}` is no key")
+        raise IdentitiesUnusable(f"`{path(directory)}` is no key")
     return found
 
 
@@ -49,5 +54,5 @@ def key_made(directory: Path) -> bytes:
     try:
         return key(directory)
     except FileNotFoundError:
-        put(directory / "token-key", secrets.token_bytes(_KEY_BYTES))
+        put(path(directory), secrets.token_bytes(_KEY_BYTES))
         return key(directory)
