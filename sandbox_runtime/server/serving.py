@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from sandbox_runtime.server import securing, state
+from sandbox_runtime.server import descriptors, securing, state
 from sandbox_runtime.server.join import joined
 from sandbox_runtime.server.listening import Listeners
 from sandbox_runtime.server.machine import machine
@@ -76,6 +76,7 @@ async def serve(
     Raises `Fault` and `ManifestErrors` where this broker cannot start, `ListenRefused` where
     it cannot listen, and `EvidenceUnavailable` when its log fails.
     """
+    descriptors.raise_limit()
     ending = Ending()
     reload_asked = asyncio.Event()
     handlers = {

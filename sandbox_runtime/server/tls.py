@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from sandbox_runtime.server.descriptors import connections
 from sandbox_runtime.server.identity import Card, Stranger, Unauthenticated
 from sandbox_runtime.server.splice import End, Leading
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 HANDSHAKE: Final = 10.0
 """Seconds that one may take."""
 MAX_CONNECTIONS: Final = 1024
+"""Of everyone; fewer where this process has too few descriptors."""
 MAX_OF_ADDRESS: Final = 128
 _LOOK_AGAIN: Final = 1.0
 """Seconds between looks at who counts no more."""
@@ -167,8 +169,8 @@ class TlsPorch:
                 connection.close()
 
     def _admits(self, address: str) -> bool:
-        total = self._addresses.total()
-        return total < MAX_CONNECTIONS and self._addresses[address] < MAX_OF_ADDRESS
+        most = min(MAX_CONNECTIONS, connections())
+        return self._addresses.total() < most and self._addresses[address] < MAX_OF_ADDRESS
 
     async def _meet(self, connection: socket.socket, address: str) -> None:
         caller = _Caller(self, address)
