@@ -5,7 +5,9 @@ exception's text passes. A method is served to the roles that its decorator name
 no decorator without one. Who is known no more when the answer is ready gets none. A cancelled
 request stays cancelled: that is what kills its container.
 
-    authenticate → role → not draining → understood → within its rate → the method
+    authenticate → a place → role → not draining → understood → within its rate → the method
+
+`open_requests` gives the place, before a message is waited for.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import asyncio
 import functools
 import itertools
 import secrets
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,10 +25,10 @@ import structlog
 from sandbox_runtime.errors import Fault, Reason, Refusal
 from sandbox_runtime.server import incidents, status, wire
 from sandbox_runtime.server.caller import RoleMissing
-from sandbox_runtime.server.identity import Stranger, Unauthenticated, on_behalf_of, task_token
+from sandbox_runtime.server.identity import Stranger, known, on_behalf_of, task_token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     import grpc.aio
     from google.protobuf.message import Message
@@ -116,20 +118,7 @@ class Service:
 
     def known(self, context: Context) -> Caller:
         """Return who asks; raise `Unauthenticated`, also where that changed since it asked."""
-        try:
-            return self._door.caller(context.invocation_metadata() or (), context.peer())
-        except Unauthenticated as stranger:
-            self._core.attempts.count(stranger.stranger)
-            raise
-
-    @contextmanager
-    def admitted(
-        self, roles: tuple[Role, ...], request: Message | None, context: Context
-    ) -> Iterator[Asked]:
-        """Do the same for as long as the block lasts; raise `Refusal` where too many do so."""
-        asked = self.admit(roles, request, context)
-        with self._core.in_progress.one(asked.subject):
-            yield asked
+        return known(self._door, self._core.attempts, context)
 
 
 def edge(
@@ -146,8 +135,7 @@ def edge(
         @functools.wraps(method)
         async def answer(self: S, request: Q, context: Context) -> A:
             async def do() -> A:
-                with self.admitted(roles, request, context) as asked:
-                    said = await method(self, request, asked)
+                said = await method(self, request, self.admit(roles, request, context))
                 self.known(context)
                 return said
 
@@ -175,11 +163,11 @@ def stream_edge(
         @functools.wraps(method)
         async def answer(self: S, request: Q, context: Context) -> None:
             async def write() -> None:
-                with self.admitted(roles, request, context) as asked:
-                    async with aclosing(method(self, request, asked)) as answers:
-                        async for each in answers:
-                            self.known(context)
-                            await _written(context, each, self._core.patience)
+                asked = self.admit(roles, request, context)
+                async with aclosing(method(self, request, asked)) as answers:
+                    async for each in answers:
+                        self.known(context)
+                        await _written(context, each, self._core.patience)
 
             await _guarded(method.__name__, write, context)
 
@@ -214,9 +202,9 @@ def inflow_edge(
         @functools.wraps(method)
         async def answer(self: S, requests: AsyncIterator[Q], context: Context) -> A:
             async def do() -> A:
-                with self.admitted(roles, None, context) as asked:
-                    coming = _known(requests, self._core.patience, context)
-                    said = await method(self, coming, asked)
+                asked = self.admit(roles, None, context)
+                coming = _known(requests, self._core.patience, context)
+                said = await method(self, coming, asked)
                 self.known(context)
                 return said
 
@@ -236,7 +224,7 @@ async def _known(requests: AsyncIterator[Q], patience: float, context: Context) 
     for at in itertools.count():
         if at == 1:
             await context.send_initial_metadata(((GO_AHEAD, "1"),))
-        async with _patient(patience):
+        async with patient(patience):
             request = await anext(requests, None)
         if request is None:
             return
@@ -245,7 +233,7 @@ async def _known(requests: AsyncIterator[Q], patience: float, context: Context) 
 
 
 @asynccontextmanager
-async def _patient(seconds: float) -> AsyncIterator[None]:
+async def patient(seconds: float) -> AsyncIterator[None]:
     """Raise `Refusal` where the other end sends nothing for so long."""
     try:
         async with asyncio.timeout(seconds):

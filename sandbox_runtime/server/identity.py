@@ -178,6 +178,15 @@ class Bearers:
         return self.guests.by_token(bearer(metadata))
 
 
+def known(door: Door, attempts: Attempts, context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
+    """Return who asks; raise `Unauthenticated`, and count it."""
+    try:
+        return door.caller(context.invocation_metadata() or (), context.peer())
+    except Unauthenticated as stranger:
+        attempts.count(stranger.stranger)
+        raise
+
+
 def bearer(metadata: Metadata) -> str:
     """Return the one bearer token that is shown; raise `Unauthenticated`."""
     shown = [_text(value) for key, value in metadata if key == AUTHORIZATION]

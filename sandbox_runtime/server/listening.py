@@ -28,6 +28,7 @@ from sandbox_runtime.server.identity import (
     Certified,
     Reserved,
 )
+from sandbox_runtime.server.open_requests import OpenRequests
 from sandbox_runtime.server.peers import Porch
 from sandbox_runtime.server.rpc import BrokerRpc
 from sandbox_runtime.server.securing import TlsRefused
@@ -52,7 +53,7 @@ MAX_REQUEST: Final = 4 << 20
 MAX_ANSWER: Final = 96 << 20
 """A result, and its artifacts; the client takes as much."""
 MAX_AT_ONCE: Final = 8192
-"""Requests in progress behind one door. Each subject is held to far fewer before (see `edge`),
+"""Requests in progress behind one door. Each subject is held to far fewer before (`open_requests`),
 and told so: gRPC itself would give no reason and no hint."""
 
 _OPTIONS: Final = (
@@ -148,7 +149,7 @@ class Listeners:
 
     async def _start(self, door: Door, address: str) -> int:
         server = grpc.aio.server(
-            interceptors=[Authentication(door, self.attempts)],
+            interceptors=[Authentication(door, self.attempts), OpenRequests(self.core, door)],
             options=_OPTIONS,
             maximum_concurrent_rpcs=MAX_AT_ONCE,
         )

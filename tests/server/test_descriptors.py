@@ -44,7 +44,7 @@ async def test_strangers_leave_enough_descriptors_for_those_who_are_known(
         host, _, port = here.ready.tls.rpartition(":")
         monkeypatch.setattr(descriptors, "_OWN", 200)
         # The strangers' own ends are this process's, too.
-        few = len(list(Path("/proc/self/fd").iterdir())) + 200 + 160
+        few = descriptors_now() + 200 + 160
         resource.setrlimit(resource.RLIMIT_NOFILE, (few, limit[1]))
         strangers = [await stranger(host, int(port), rules) for _ in range(100)]
         let_in = [each for each in strangers if each is not None]
@@ -53,6 +53,10 @@ async def test_strangers_leave_enough_descriptors_for_those_who_are_known(
         assert 0 < len(let_in) <= descriptors.connections() < len(strangers)
         for each in let_in:
             each.close()
+
+
+def descriptors_now() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def stranger(host: str, port: int, rules: ssl.SSLContext) -> asyncio.StreamWriter | None:
