@@ -348,7 +348,8 @@ class Broker:
         turn = Turn(
             subject=call.subject,
             task=live.task.state.id,
-            alone=tool is not None and tool.manifest.spec.workspace is not None,
+            # Whether a call asks for files is not known yet: the files' own turn keeps those apart.
+            alone=tool is not None and tool.manifest.spec.always_mounts,
         )
         return await self._admission.permit(turn, call.call_id, lambda: self._left(live))
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sandbox_runtime.errors import Reason
     from sandbox_runtime.manifests.catalogue import LoadedTool
+    from sandbox_runtime.manifests.model import Access
 
 Rule = tuple[str | int, ...]
 """A path inside the task manifest: ("spec", "grants", 0, "max_calls")."""
@@ -147,6 +148,8 @@ class Permitted:
     changes: tuple[str, ...]
     facts: Mapping[str, Json]
     """By pointer."""
+    workspace: Access | None
+    """How the task's files are mounted into it; None: it does not see them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

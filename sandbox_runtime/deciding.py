@@ -99,7 +99,7 @@ class Sandbox(Protocol):
     def plan(self, permitted: Permitted, *, wall_ms: int, workspace: Workspace | None) -> Container:
         """Return what would run, for at most `wall_ms`. Raises `SandboxUnavailable`.
 
-        `workspace` is the task's, where the tool works on its files.
+        `workspace` is the task's, where the call works on its files.
         """
         ...
 
@@ -182,8 +182,7 @@ class Deciding:
         self, live: Live, trial: _Trial, permitted: Permitted
     ) -> tuple[Permitted, Container] | tuple[Refused, None]:
         try:
-            works_on_files = permitted.tool.manifest.spec.workspace is not None
-            workspace = await self._housing.of(live) if works_on_files else None
+            workspace = await self._housing.of(live) if permitted.workspace else None
             wall_ms = policy.may_run(live.task, self._ledger.now())
             return permitted, self._sandbox.plan(permitted, wall_ms=wall_ms, workspace=workspace)
         except SandboxUnavailable as fault:

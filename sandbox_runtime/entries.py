@@ -242,6 +242,7 @@ def intent(permitted: Permitted, container: Planned, *, at: Micros) -> CallInten
         image=container.image,
         plan_digest=container.plan_digest,
         reserved_ms=container.wall_ms,
+        workspace=permitted.workspace,
     )
 
 

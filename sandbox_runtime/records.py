@@ -304,6 +304,8 @@ class CallIntent(_Record):
     plan_digest: str
     reserved_ms: int
     """Wall time set aside from the task's budget until the outcome is known."""
+    workspace: Literal["read_only", "read_write"] | None = None
+    """How the task's files are mounted. None: they are not, or the record is older than this."""
 
 
 class Cancellation(Strict):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox_runtime import records
+from sandbox_runtime import entries, records
+from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.call import Outcome
 from sandbox_runtime.errors import Reason, Refusal, SandboxUnavailable
 from sandbox_runtime.ledger import Live
@@ -27,16 +29,25 @@ if TYPE_CHECKING:
 WRITER = TOOL.replace("name: greet,", "name: write,").replace(
     "  result:", "  workspace: read_write\n  result:"
 )
+KEEPER = TOOL.replace("name: greet,", "name: hold,").replace(
+    "  result:", "  workspace: {mount: read_write, asked_by: [note]}\n  result:"
+)
 WRITES = """\
     - id: writing
       tool: write
       why: to leave word
       max_calls: 10
       arguments: {name: {}, times: {}}
+    - id: holding
+      tool: hold
+      why: to leave word, now and then
+      max_calls: 10
+      arguments: {name: {}, times: {}}
 """
 FILES = {
     **SOURCES,
     "write/tool.yaml": WRITER,
+    "hold/tool.yaml": KEEPER,
     "tasks/greeting.yaml": TASK.replace(
         "  grants:\n", f"  workspace: {{size: 1Mi, inodes: 64}}\n  grants:\n{WRITES}"
     ).replace("calls: 3, wall_time: 10s", "calls: 20, wall_time: 60s"),
@@ -91,6 +102,50 @@ async def test_calls_that_work_on_files_run_one_by_one_and_others_meanwhile(stag
     await until(lambda: _started(stage) == [True, True, True])
     stage.sandbox.planned[2].let_go.set()
     assert (await second).checked.outcome is Outcome.OK
+
+
+async def test_of_a_tool_that_may_ask_only_the_calls_that_do_wait_for_the_files(
+    stage: Stage,
+) -> None:
+    def hold(call_id: str, note: str = "") -> asyncio.Task[CallEnd]:
+        call = propose(json.dumps({"name": "Ada", "note": note}), tool="hold", call_id=call_id)
+        return asyncio.create_task(stage.broker.call_tool(live, call))
+
+    live = await stage.open_task()
+    calls = [_call(stage, live, "c-1")]
+    await until(lambda: _started(stage) == [True])
+    calls.append(hold("c-2", note="x"))
+    await until(lambda: len(live.running) == 2)
+    calls += [hold("c-3"), hold("c-4")]
+    await until(lambda: _started(stage) == [True, False, True, True])
+    assert [one.workspace is not None for one in stage.sandbox.planned] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    stage.sandbox.planned[0].let_go.set()
+    await until(lambda: all(_started(stage)))
+    for container in stage.sandbox.planned:
+        container.let_go.set()
+    assert {(await call).checked.outcome for call in calls} == {Outcome.OK}
+    intents = [record for record in stage.records() if isinstance(record, records.CallIntent)]
+    assert [one.workspace for one in intents] == ["read_write", "read_write", None, None]
+
+
+async def test_a_log_in_which_a_call_has_files_of_a_task_that_has_none_is_not_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lying(*given: Any, at: int) -> records.CallIntent:  # noqa: ANN401 - as `intent` takes
+        return intent(*given, at=at).model_copy(update={"workspace": "read_only"})
+
+    intent = entries.intent
+    monkeypatch.setattr(entries, "intent", lying)
+    async with on_stage(tmp_path) as stage:
+        await stage.broker.call_tool(await stage.open_task(), propose('{"name": "Ada"}'))
+    problem = verify(tmp_path).problem
+    assert problem is not None
+    assert problem.what == "the call works on files, and its task has none"
 
 
 async def test_the_next_one_waits_until_the_engine_has_closed_the_one_before(stage: Stage) -> None:

@@ -7,8 +7,9 @@ It trusts no index and no memory of the broker.
     2. every body that a record names opens and is the one committed to;
     3. every record is one that this version knows;
     4. every task and call goes through its stages in order: opened before decided, intent
-       with its decision, one outcome and only after an intent, nothing after closing but
-       the ends of calls in flight and the files that outlive it.
+       with its decision and on files only of a task that was given some, one outcome and only
+       after an intent, nothing after closing but the ends of calls in flight and the files
+       that outlive it.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class _Story:
         self._issued: set[str] = set()
         self._open: set[str] = set()
         self._known: set[str] = set()
+        self._with_files: set[str] = set()
         self._housed: set[str] = set()
         self._kept: set[tuple[str, str]] = set()
         self._decided: dict[tuple[str, str], str] = {}
@@ -120,6 +122,8 @@ class _Story:
         match record:
             case records.CallIntent():
                 self._move(record.task, record.call, "permitted", "intended")
+                has_files = record.workspace is None or record.task in self._with_files
+                self._expect(has_files, "the call works on files, and its task has none")
             case records.CallOutcome():
                 self._move(record.task, record.call, "intended", "ended")
             case records.CallClosed():
@@ -132,6 +136,7 @@ class _Story:
         self._open.add(record.task)
         self._known.add(record.task)
         if record.workspace is not None:
+            self._with_files.add(record.task)
             self._housed.add(record.task)
 
     def _carry(self, record: records.FileRecord) -> None:

@@ -98,6 +98,7 @@ def _container(output: Output, view: CallView) -> None:
     facts = {
         "image": view.intent.image,
         "plan digest": view.intent.plan_digest,
+        **({"workspace": view.intent.workspace} if view.intent.workspace else {}),
         "walls digest": walls or "none: no walls were read back",
     }
     _fields(output, {**facts, **(_counted(view.closed) if view.closed is not None else {})})

@@ -149,6 +149,7 @@ def _permitted(tool: LoadedTool, arguments: str) -> Permitted:
         shown=canonical,
         changes=(),
         facts={},
+        workspace=policy.mounted(tool, canonical),
     )
 
 
@@ -187,7 +188,7 @@ async def _run(
         monotonic=time.monotonic,
     )
     wall_ms = int(permitted.tool.manifest.spec.sandbox.wall_time.total_seconds() * 1000)
-    async with _workspace(permitted.tool, files) as workspace:
+    async with _workspace(permitted, files) as workspace:
         container = sandbox.plan(permitted, wall_ms=wall_ms, workspace=workspace)
         try:
             await container.take_turn()
@@ -198,9 +199,9 @@ async def _run(
 
 
 @asynccontextmanager
-async def _workspace(tool: LoadedTool, files: Path | None) -> AsyncIterator[Workspace | None]:
-    """Make a workspace for one call, where the tool works on one."""
-    if tool.manifest.spec.workspace is None:
+async def _workspace(permitted: Permitted, files: Path | None) -> AsyncIterator[Workspace | None]:
+    """Make a workspace for one call, where it works on one."""
+    if permitted.workspace is None:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="sandbox-broker-") as folder:

@@ -63,6 +63,8 @@ class Expect(Strict):
     """RFC 6901 pointer of the value at fault inside the arguments."""
     arguments: dict[str, Json] | None = None
     """Each argument named here runs as exactly this."""
+    workspace: bool | None = None
+    """Whether the call finds its task's files."""
     canonical: Json = None
     """A final answer goes out as exactly this."""
 
@@ -250,7 +252,7 @@ def _answer(case: Case, where: Where) -> Iterator[Finding]:
     if answer is not None and len(answer.model_fields_set & {"value", "text"}) != 1:
         message = "an output has either a `value` or a `text`"
         yield Finding(where=(*where, "output"), message=message, on_key=True)
-    for key in ("grant", "arguments") if answer is not None else ("canonical",):
+    for key in ("grant", "arguments", "workspace") if answer is not None else ("canonical",):
         if key in said:
             what = "an output" if answer is not None else "a call"
             message = f"`{key}` means nothing for {what}"
@@ -271,7 +273,10 @@ def _known(name: str, tasks: Collection[str], where: Where) -> Iterator[Finding]
 
 
 def _expect(expect: Expect, where: Where) -> Iterator[Finding]:
-    belongs = {"permitted": ("arguments", "canonical"), "refused": ("reason", "code", "pointer")}
+    belongs = {
+        "permitted": ("arguments", "workspace", "canonical"),
+        "refused": ("reason", "code", "pointer"),
+    }
     other = "refused" if expect.verdict == "permitted" else "permitted"
     for key in belongs[other]:
         if key in expect.model_fields_set:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer, create_model
+from pydantic import Discriminator, Field, PlainSerializer, Tag, create_model
 
 from sandbox_runtime.destinations.csv.settings import CsvSettings
 from sandbox_runtime.destinations.file.types import MediaType, implied
@@ -320,6 +320,23 @@ class Limits(Strict):
     """The runtime that isolates it."""
 
 
+Access = Literal["read_only", "read_write"]
+"""What a call may do to its task's files."""
+
+
+class Mount(Strict):
+    """The task's files, for those calls alone that ask for them."""
+
+    mount: Access
+    """How they are mounted at `/workspace`."""
+    asked_by: Annotated[tuple[ArgumentName, ...], Field(min_length=1, max_length=64)]
+    """Arguments: a call in which one of these is not empty asks."""
+
+
+def _mounting(value: object) -> str:
+    return "asked" if isinstance(value, dict | Mount) else "always"
+
+
 class ToolSpec(Strict):
     """What a tool is, and the most it may ever do."""
 
@@ -333,10 +350,21 @@ class ToolSpec(Strict):
     """What may come back."""
     data: tuple[DataMount, ...] = ()
     """Operator's data that it reads."""
-    workspace: Literal["read_only", "read_write"] | None = None
-    """How the task's files are mounted at `/workspace`. Left out, they are not."""
+    workspace: (
+        Annotated[
+            Annotated[Access, Tag("always")] | Annotated[Mount, Tag("asked")],
+            Discriminator(_mounting),
+        ]
+        | None
+    ) = None
+    """How the task's files are mounted at `/workspace`, and when. Left out, they are not."""
     sandbox: Limits = Limits()
     """The most that one container may use."""
+
+    @property
+    def always_mounts(self) -> bool:
+        """Whether every call of it works on its task's files."""
+        return self.workspace is not None and not isinstance(self.workspace, Mount)
 
 
 class Tool(Strict):

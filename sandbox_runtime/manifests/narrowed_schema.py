@@ -16,7 +16,7 @@ from sandbox_runtime.manifests.variables import bind, bind_constraints
 from sandbox_runtime.strict import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sandbox_runtime.manifests.constraint import Constraint
     from sandbox_runtime.manifests.effective import Checks
@@ -25,16 +25,23 @@ if TYPE_CHECKING:
 _Schema = dict[str, Json]
 
 
-def tool_schema(tool: Tool, grants: Sequence[Grant], variables: Mapping[str, Json]) -> _Schema:
+def tool_schema(
+    tool: Tool,
+    grants: Sequence[Grant],
+    variables: Mapping[str, Json],
+    without: Collection[str] = (),
+) -> _Schema:
     """Return `{name, description, parameters}` of a tool under the task's grants of it.
 
     `parameters` is a closed object, JSON Schema 2020-12. Where grants differ about an
     argument, it may be what any one of them allows; a call must still suit one grant
-    in all its arguments.
+    in all its arguments. Arguments `without` are left out.
     """
     under = [_properties(tool, grant, variables) for grant in grants]
     properties: _Schema = {
-        name: _any_of([properties[name] for properties in under]) for name in tool.spec.arguments
+        name: _any_of([properties[name] for properties in under])
+        for name in tool.spec.arguments
+        if name not in without
     }
     return {
         "name": tool.metadata.name,

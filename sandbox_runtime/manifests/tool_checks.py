@@ -17,14 +17,29 @@ from sandbox_runtime.destinations.contract import Widens
 from sandbox_runtime.manifests.bounds import compiled, misplaced, objection
 from sandbox_runtime.manifests.command_checks import check_command
 from sandbox_runtime.manifests.effective import Checks, narrowed
-from sandbox_runtime.manifests.problems import Finding, Where, printable, quoted, shown
+from sandbox_runtime.manifests.model import Mount
+from sandbox_runtime.manifests.problems import (
+    Finding,
+    Where,
+    did_you_mean,
+    printable,
+    quoted,
+    shown,
+)
 from sandbox_runtime.manifests.units import print_size
 from sandbox_runtime.manifests.variables import ESCAPE, reference, strings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sandbox_runtime.manifests.model import DataMount, Limits, Result, Tool, ToolArgument
+    from sandbox_runtime.manifests.model import (
+        DataMount,
+        Limits,
+        Result,
+        Tool,
+        ToolArgument,
+        ToolSpec,
+    )
     from sandbox_runtime.strict import Json
 
 _ARGUMENTS: Where = ("spec", "arguments")
@@ -37,6 +52,7 @@ def check_tool(tool: Tool, data: Json) -> Iterator[Finding]:
     yield from check_command(tool)
     yield from _result(tool.spec.result)
     yield from _data(tool.spec.data)
+    yield from _asked_by(tool.spec)
     yield from _limits(tool.spec.sandbox)
 
 
@@ -147,6 +163,17 @@ def _data(data: tuple[DataMount, ...]) -> Iterator[Finding]:
         if first.is_relative_to(second) or second.is_relative_to(first):
             message = f"{quoted(other.mount)} and {quoted(one.mount)} would hide one another"
             yield Finding(where=(*where, "mount"), message=message, mend="mount them side by side")
+
+
+def _asked_by(spec: ToolSpec) -> Iterator[Finding]:
+    names = spec.workspace.asked_by if isinstance(spec.workspace, Mount) else ()
+    for index, name in enumerate(names):
+        if name not in spec.arguments:
+            yield Finding(
+                where=("spec", "workspace", "asked_by", index),
+                message=f"the tool has no argument {quoted(name)}",
+                mend=did_you_mean(name, list(spec.arguments)),
+            )
 
 
 def _limits(limits: Limits) -> Iterator[Finding]:

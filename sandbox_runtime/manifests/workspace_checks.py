@@ -32,7 +32,7 @@ def workspace(spec: TaskSpec, tools: Mapping[str, Tool]) -> Iterator[Finding]:
 
 def _missing(spec: TaskSpec, tools: Mapping[str, Tool]) -> Iterator[Finding]:
     for index, grant in enumerate(spec.grants):
-        if _works_on_files(grant.tool, tools):
+        if grant.tool in tools and tools[grant.tool].spec.always_mounts:
             yield Finding(
                 where=("spec", "grants", index, "tool"),
                 message=f"tool {quoted(grant.tool)} works on the task's files, "

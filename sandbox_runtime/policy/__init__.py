@@ -25,6 +25,7 @@ from sandbox_runtime.policy.files import (
     workspace,
 )
 from sandbox_runtime.policy.match import match
+from sandbox_runtime.policy.mounting import mounted, unavailing
 from sandbox_runtime.policy.opener import (
     DelegateNotAllowed,
     claims,
@@ -60,6 +61,7 @@ __all__ = [
     "match",
     "match_output",
     "may_run",
+    "mounted",
     "outputs_left",
     "read_answer",
     "release",
@@ -67,6 +69,7 @@ __all__ = [
     "stands_in",
     "time_left",
     "tried",
+    "unavailing",
     "wall_time_left",
     "way_out",
     "workspace",

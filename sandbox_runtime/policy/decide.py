@@ -16,6 +16,7 @@ from sandbox_runtime.manifests.argv import NoWord, invocation
 from sandbox_runtime.manifests.effective import bind_constraints
 from sandbox_runtime.policy.constraints import broken
 from sandbox_runtime.policy.match import lives
+from sandbox_runtime.policy.mounting import mounted, without_files
 from sandbox_runtime.policy.pace import held_up
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def decide(
     1. the task still lives, and its budgets are not spent;
     2. under one grant, every destination accepted its value;
     3. under the same grant, every constraint holds for the canonical values;
-    4. a program that knows nothing of this can be told these values;
+    4. a program that knows nothing of this can be told these values, and the files that they
+       ask for are there;
     5. the same grant may be used once more, and now.
     """
     if (dead := lives(task, now) or spent(task)) is not None:  # 1
@@ -104,8 +106,12 @@ def _try(
     if len(verdicts) != len(attempt.checks):
         return Turn(_aborted(grant, attempt.checks[len(verdicts)]), 0)
     arguments = _canonical(candidate.arguments, verdicts)
-    unfit = _constraint(task, attempt, grant, arguments)  # 3
-    if (unfit := unfit or _wordless(candidate, attempt, arguments)) is not None:  # 4
+    unfit = (
+        _constraint(task, attempt, grant, arguments)  # 3
+        or _wordless(candidate, attempt, arguments)  # 4
+        or without_files(task, candidate.tool, attempt, arguments)
+    )
+    if unfit is not None:
         return Turn(unfit, 1)
     if (refused := held_up(task, attempt.grant_index, now)) is not None:  # 5
         return Turn(refused, 2)
@@ -197,6 +203,7 @@ def _permitted(
         shown={**arguments, **_shown(findings)},
         changes=tuple(change for finding in findings for change in finding.changes),
         facts={finding.pointer: finding.facts for finding in findings if finding.facts},
+        workspace=mounted(candidate.tool, arguments),
     )
 
 

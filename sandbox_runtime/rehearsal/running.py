@@ -156,6 +156,7 @@ def _differ(decision: Decision, expect: Expect, manifest: LoadedTask) -> Iterato
             yield f"{key}: expected `{wanted}`, was `{got}`: {_told(decision, manifest)}"
     if isinstance(decision, Permitted):
         yield from _arguments(decision, expect.arguments or {})
+        yield from _workspace(decision, expect.workspace)
     if isinstance(decision, AcceptedOutput) and "canonical" in expect.model_fields_set:
         yield from _canonical(decision.value, expect.canonical)
 
@@ -165,6 +166,12 @@ def _arguments(permitted: Permitted, expected: dict[str, Json]) -> Iterator[str]
         got = permitted.arguments.get(name)
         if name not in permitted.arguments or not same(wanted, got):
             yield f"arguments: expected `{name}` as {_json(wanted)}, was {_json(got)}"
+
+
+def _workspace(permitted: Permitted, expected: bool | None) -> Iterator[str]:  # noqa: FBT001 - a case's own value
+    finds = permitted.workspace is not None
+    if expected is not None and finds is not expected:
+        yield f"workspace: expected {_json(expected)}, was {_json(finds)}"
 
 
 def _canonical(got: Json, wanted: Json) -> Iterator[str]:

@@ -79,7 +79,7 @@ class Sandbox:
     ) -> PlannedCall:
         """Return what would run, for at most `wall_ms`. Raises `SandboxUnavailable`.
 
-        `workspace` is the task's, where the tool works on its files.
+        `workspace` is the task's, where the call works on its files.
         """
         call, tool = permitted.call, permitted.tool.manifest
         within = min(timedelta(milliseconds=wall_ms), tool.spec.sandbox.wall_time)
@@ -95,7 +95,7 @@ class Sandbox:
             ),
             runner=str(RUNNER),
             data=self._mounts(tool),
-            files=_files(tool, workspace),
+            files=_files(permitted, workspace),
         )
         lasting = within // timedelta(milliseconds=1)
         return PlannedCall(self, made, lasting, given(permitted), workspace)
@@ -127,10 +127,11 @@ def given(permitted: Permitted) -> Given:
         raise SandboxUnavailable(f"`{no.argument}` cannot be put into words") from no
 
 
-def _files(tool: Tool, workspace: Workspace | None) -> Files | None:
-    access = tool.spec.workspace
+def _files(permitted: Permitted, workspace: Workspace | None) -> Files | None:
+    access = permitted.workspace
     if (access is None) != (workspace is None):
-        raise SandboxUnavailable(f"`{tool.metadata.name}` and its task differ about a workspace")
+        name = permitted.tool.manifest.metadata.name
+        raise SandboxUnavailable(f"the call of `{name}` and its task differ about a workspace")
     if workspace is None:
         return None
     read_only = access == "read_only"

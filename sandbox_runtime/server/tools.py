@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_runtime.destinations.json_text import canonical
 from sandbox_runtime.manifests.narrowed_schema import output_schema, tool_schema
-from sandbox_runtime.policy import outputs_left
+from sandbox_runtime.policy import outputs_left, unavailing
 from sandbox_runtime.v1 import broker_pb2 as pb
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def calls_left(task: OpenTask, grants: Sequence[Grant]) -> int:
 
 
 def _definition(task: OpenTask, tool: str, grants: Sequence[Grant]) -> pb.ToolDefinition:
-    schema = tool_schema(task.tools[tool].manifest, grants, task.variables)
+    loaded = task.tools[tool]
+    without = unavailing(task, loaded)
+    schema = tool_schema(loaded.manifest, grants, task.variables, without)
     return pb.ToolDefinition(
         name=tool,
         description=str(schema["description"]),

@@ -406,6 +406,22 @@ TOOLS = {
         ("19:14: expected `read_only` or `read_write`, found the string `read-write`; "
         "did you mean `read_write`?"),
     ),
+    "files mounted for some, in another way": (
+        ("  data:\n", "  workspace: {mount: writable, asked_by: [tags]}\n  data:\n"),
+        "19:22: expected `read_only` or `read_write`, found the string `writable`",
+    ),
+    "files that nothing asks for": (
+        ("  data:\n", "  workspace: {mount: read_write}\n  data:\n"),
+        "19:3: missing key `asked_by`",
+    ),
+    "files that no argument asks for": (
+        ("  data:\n", "  workspace: {mount: read_write, asked_by: []}\n  data:\n"),
+        "19:44: expected at least 1 entry, found a list",
+    ),
+    "files that an argument asks for that there is none of": (
+        ("  data:\n", "  workspace: {mount: read_write, asked_by: [tags, tilte]}\n  data:\n"),
+        "19:51: the tool has no argument `tilte`; did you mean `title`?",
+    ),
     "another isolation": (
         ("memory: 128Mi", "isolation: none"),
         "22:24: expected `runc`, found the string `none`",
@@ -430,6 +446,8 @@ def test_a_tool_that_works_on_files_needs_a_task_that_has_some(files: dict[str, 
         "report.yaml:26:13: tool `python_run` works on the task's files, and this task has no "
         "`workspace`; add `workspace: {size: 64Mi}` to the task's `spec`"
     )
+    asking = run.replace("read_write", "{mount: read_write, asked_by: [code]}")
+    assert "python_run" in load_texts({**files, "run.yaml": asking}).tools
     report = files["report.yaml"].replace("  lifetime:", "  workspace: {size: 1Mi}\n  lifetime:")
     task = load_texts({**files, "run.yaml": run, "report.yaml": report}).tasks["monthly-report"]
     assert task.manifest.spec.workspace is not None

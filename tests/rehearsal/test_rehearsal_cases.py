@@ -119,6 +119,11 @@ def test_a_manifest_that_was_weakened_fails_a_shipped_case(old: str, new: str, c
             "{verdict: permitted, arguments: {tim: null}}",
             "arguments: expected `tim` as null, was null",
         ),
+        (
+            "{name: Ada}",
+            "{verdict: permitted, workspace: true}",
+            "workspace: expected true, was false",
+        ),
     ],
 )
 def test_a_case_that_does_not_hold_says_in_what(arguments: str, expect: str, told: str) -> None:

@@ -63,6 +63,7 @@ def permit(room: Room) -> Permit:
             shown={"q": 1},
             changes=(),
             facts={},
+            workspace=None,
         )
         sandbox = Sandbox(
             launcher=room.launcher,

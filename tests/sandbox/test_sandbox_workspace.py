@@ -15,6 +15,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from sandbox_runtime import policy
 from sandbox_runtime.call import ModelContext, Outcome, Permitted, ProposedCall
 from sandbox_runtime.errors import SandboxUnavailable
 from sandbox_runtime.manifests.loader import load_texts
@@ -332,15 +333,17 @@ def planned(
     call = ProposedCall(
         task_id="t", call_id="c", tool="probe", text=b"", subject="s", model=ModelContext()
     )
+    tool = load_texts({"tool.yaml": text}).tools["probe"]
     permitted = Permitted(
         call=call,
-        tool=load_texts({"tool.yaml": text}).tools["probe"],
+        tool=tool,
         grant="g",
         rule=(),
         arguments={},
         shown={},
         changes=(),
         facts={},
+        workspace=policy.mounted(tool, {}),
     )
     sandbox = Sandbox(
         launcher=room.launcher,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox_runtime.client import Broker, CallRefused
+from sandbox_runtime.client import Broker, CallLog, CallRefused
+from sandbox_runtime.sandbox.plan import UID
 from tests.support.shipped import ROOT, serving
 
 if TYPE_CHECKING:
@@ -18,12 +20,30 @@ if TYPE_CHECKING:
 Call = Callable[..., Any]
 
 
+TASK = """\
+apiVersion: sandbox-runtime/v1
+kind: Task
+metadata: {name: sums, version: 1.0.0, owner: tests}
+spec:
+  opened_by: ["uid:0"]
+  grants:
+    - {id: compute, tool: python_run, why: sums, max_calls: 9, arguments: {code: {}}}
+  budgets: {wall_time: 10m}
+"""
+FILES = "  workspace: {size: 4Mi}\n"
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     here: Path = tmp_path_factory.mktemp("broker")
-    (here / "tool_manifests").symlink_to(ROOT / "tool_manifests")
+    tree = here / "manifests"
+    shutil.copytree(ROOT / "tool_manifests", tree)
+    (tree / "tasks" / "sums.yaml").write_text(TASK)
+    (tree / "tasks" / "files.yaml").write_text(TASK.replace("sums,", "sums-on-files,") + FILES)
+    tool = tree / "python_run" / "tool.yaml"
+    tool.write_text(tool.read_text().replace("wall_time: 6s", "wall_time: 60s"))
     peers = [{"uid": os.geteuid(), "subject": "uid:0", "roles": ["opener", "agent"]}]
-    with serving(here, peers=peers) as address:
+    with serving(here, peers=peers, manifests=str(tree)) as address:
         yield address
 
 
@@ -48,6 +68,35 @@ def report(address: str) -> Iterator[Call]:
 @pytest.fixture
 def notes(address: str) -> Iterator[Call]:
     yield from calling(address, "workspace-notes")
+
+
+LOOK = "import os\n[os.getuid(), os.path.exists('/workspace')]"
+SLOW = "import os, time\nx = 1\nos.write(2, b'up')\ntime.sleep(60)"
+
+
+def test_without_files_code_runs_as_every_tool_s_user_and_keeps_nothing(address: str) -> None:
+    for bare in calling(address, "sums"):
+        assert bare("python_run", code=LOOK)["value"] == [UID, False]
+        for argument in ("keep", "load"):
+            with pytest.raises(CallRefused) as refused:
+                bare("python_run", code="x = 1", **{argument: ["x"]})
+            said = refused.value
+            assert (said.reason, said.code) == ("WORKSPACE_NOT_GRANTED", "workspace.none")
+            assert said.pointer == f"/{argument}"
+            assert said.hint == f"this task has no workspace; leave `{argument}` out"
+
+
+def test_code_that_asks_for_no_files_sees_none_and_waits_for_nobody_who_has_them(
+    address: str,
+) -> None:
+    with Broker.connect(address) as broker, broker.open_task("sums-on-files") as task:
+        for call_id, keep in (("has", ["x"]), ("beside", [])):
+            task.call("python_run", {"code": SLOW, "keep": keep}, call_id=call_id, detach=True)
+            assert any(isinstance(event, CallLog) for event in task.watch(call_id))
+        ended = task.call("python_run", {"code": LOOK}, call_id="quick")
+        assert ended.result["value"] == [UID, False]
+        still = [task.cancel(call_id).end for call_id in ("has", "beside")]
+        assert [end.outcome for end in still if end is not None] == ["CANCELLED"] * 2
 
 
 MADE = """
@@ -84,16 +133,16 @@ os.makedirs("/workspace/kept", exist_ok=True)
 np.save("/workspace/kept/a.npy", np.array([Evil()], dtype=object), allow_pickle=True)
 pickle.dump(Evil(), open("/workspace/kept/b.parquet", "wb"))
 pickle.dump(Evil(), open("/workspace/kept/c.json", "wb"))
+planted = True
 """
 
 
 def test_a_pickle_that_was_planted_never_runs(report: Call) -> None:
-    report("python_run", code=PLANTED)
+    report("python_run", code=PLANTED, keep=["planted"])
     for name in "abc":
         assert report("python_run", code="1", load=[name]) == "damaged"
-    assert (
-        report("python_run", code="import os\nos.path.exists('/workspace/ran')")["value"] is False
-    )
+    found = report("python_run", code="import os\nos.listdir('/workspace')", load=["planted"])
+    assert found["value"] == ["kept"]
 
 
 def test_an_array_of_objects_is_not_kept(report: Call) -> None:
