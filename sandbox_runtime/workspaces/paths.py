@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from sandbox_runtime.destinations.model_text.characters import cleaned
 from sandbox_runtime.errors import Reason, Refusal
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def flaw(name: str) -> str | None:
     """Return what is wrong with one name; None where nothing is."""
     if name in {"", ".", ".."}:
         return "the path is not made of names alone: no `/` at either end, no `.`, no `..`"
-    if not name.isprintable():  # controls, direction marks, halves of surrogate pairs
+    # Controls, direction marks, halves of surrogate pairs; letters that nobody sees.
+    if not name.isprintable() or cleaned(name)[0] != name:
         return "the path has a character that cannot be shown"
     if len(name.encode()) > MAX_NAME:
         return f"a name in the path has more than {MAX_NAME} bytes"

@@ -24,6 +24,8 @@ from sandbox_runtime.workspaces.paths import MAX_DEPTH, PathRefused, is_kept, st
         "a\x1b[2Jb",
         "a\u202eb",
         "a\u200bb",
+        "a\u3164b.csv",
+        "a\u034fb.csv",
         "\ud800",
         "x" * 256,
         "ü" * 128,
