@@ -8,10 +8,11 @@ that others come through.
 from __future__ import annotations
 
 import inspect
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from sandbox_runtime.errors import Reason, Refusal
 from sandbox_runtime.server import status
@@ -19,7 +20,7 @@ from sandbox_runtime.server.edge import patient
 from sandbox_runtime.server.identity import known
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from sandbox_runtime.server.edge import Context, Core
     from sandbox_runtime.server.identity import Door
@@ -83,12 +84,30 @@ class OpenRequests(grpc.aio.ServerInterceptor):
         try:
             caller = known(self._door, self._core.attempts, context)
             with self._core.in_progress.one(caller.subject):
-                yield requests if handler.request_streaming else await self._one(requests)
+                streams = handler.request_streaming
+                yield _understood(requests) if streams else await self._one(requests)
         except Refusal as refusal:
             await status.abort(context, status.refusal(refusal))
 
     async def _one(self, requests: AsyncIterator[Any]) -> Any:  # noqa: ANN401 - any message
         async with patient(self._core.patience):
-            async for request in requests:
-                return request
-        raise Refusal("no message was sent", reason=Reason.REQUEST_INVALID)
+            with _expecting_messages():
+                request = await anext(requests, None)
+        if request is None:
+            raise Refusal("no message was sent", reason=Reason.REQUEST_INVALID)
+        return request
+
+
+async def _understood(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    with _expecting_messages():
+        async for request in requests:
+            yield request
+
+
+@contextmanager
+def _expecting_messages() -> Iterator[None]:
+    """Raise `Refusal` at what is none: gRPC itself would tell the exception's text."""
+    try:
+        yield
+    except DecodeError as error:
+        raise Refusal("a message cannot be read", reason=Reason.REQUEST_INVALID) from error

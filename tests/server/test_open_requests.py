@@ -97,6 +97,20 @@ async def test_a_request_without_a_message_is_none(tmp_path: Path) -> None:
         assert info(caught.value).reason == "REQUEST_INVALID"
 
 
+@pytest.mark.parametrize("method", ["OpenTask", "WatchCall", "PutFile", REFLECTION])
+async def test_a_message_that_cannot_be_read_is_refused_in_our_words(
+    tmp_path: Path, method: str
+) -> None:
+    name = method if method.startswith("/") else SERVICE + method
+    async with served(tmp_path) as here, grpc.aio.insecure_channel(here.unix) as through:
+        stream: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = through.stream_stream(name)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async for _ in stream(iter([b"\xff\xff"])):
+                pass
+    assert caught.value.details() == "a message cannot be read"
+    assert info(caught.value).reason == "REQUEST_INVALID"
+
+
 async def test_a_method_that_is_not_there_is_not_there(tmp_path: Path) -> None:
     async with served(tmp_path) as here:
         error = await refused(here.unix, "/not.there/AtAll", b"")
