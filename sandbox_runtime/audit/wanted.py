@@ -64,7 +64,7 @@ class Wanted:
     def marks(self) -> tuple[bytes, ...]:
         """What the leaf of every record that `takes` takes holds somewhere: quick to look for."""
         wishes = (*(getattr(self, name) for name in _OF_RECORDS), self.reason)
-        return tuple(orjson.dumps(wish) for wish in wishes if wish is not None)
+        return tuple(_mark(wish) for wish in wishes if wish is not None)
 
     def _in_time(self, at: Micros) -> bool:
         return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
@@ -72,6 +72,11 @@ class Wanted:
     def _said_by(self, record: Record, names: Iterable[str]) -> bool:
         wishes = {name: wish for name in names if (wish := getattr(self, name)) is not None}
         return all(getattr(record, name, None) == wish for name, wish in wishes.items())
+
+
+def _mark(wish: str) -> bytes:
+    """Return how a leaf says it. What is no text is said by none, whatever it is looked for as."""
+    return orjson.dumps(wish.encode(errors="replace").decode())
 
 
 def _reasons(record: Record | None) -> tuple[str | None, ...]:

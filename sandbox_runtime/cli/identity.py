@@ -19,7 +19,7 @@ from sandbox_runtime.cli.options import speaks, state_option
 from sandbox_runtime.cli.output import USAGE, Failure
 from sandbox_runtime.cli.task_live import Span
 from sandbox_runtime.cli.wishes import day
-from sandbox_runtime.destinations.json_text import MAX_SAFE_INTEGER
+from sandbox_runtime.destinations.json_text import MAX_SAFE_INTEGER, canonical
 from sandbox_runtime.server import state as states
 from sandbox_runtime.server.caller import Role
 from sandbox_runtime.server.issuing import book
@@ -142,6 +142,7 @@ def _claim(text: str) -> tuple[str, Any]:
     mend = "write `--claim tenant=7`; strings need their quotes"
     try:
         claimed = json.loads(value)
+        canonical(claimed)
     except (ValueError, RecursionError) as bad:
         raise Failure(f"`{text}` is no claim with its value", mend, USAGE) from bad
     fits = not isinstance(claimed, int) or abs(claimed) <= MAX_SAFE_INTEGER

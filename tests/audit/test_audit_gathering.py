@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from sandbox_runtime.audit import gathering
@@ -235,3 +237,7 @@ def test_what_a_task_used_is_what_the_broker_s_own_fold_says() -> None:
         "outputs": ("0", None),
         "grant `hello`": ("1", None),
     }
+
+
+def test_a_wish_that_is_no_text_is_looked_for_and_never_found() -> None:
+    assert Wanted(subject=os.fsdecode(b"\xff"), reason="\ud800").marks == (b'"?"', b'"?"')

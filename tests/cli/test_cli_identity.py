@@ -74,6 +74,7 @@ def test_what_is_revoked_is_listed_so(tmp_path: Path) -> None:
         (("--subject", "agent:x", "--token"), 2),
         (("--subject", "agent:x", "--role", "agent"), 2),
         (("--subject", "agent:x", "--role", "agent", "--token", "--claim", "tenant=[7]"), 2),
+        (("--subject", "agent:x", "--role", "agent", "--token", "--claim", 'tenant="\\ud800"'), 2),
         (("--subject", "agent:x", "--role", "agent", "--token", "--claim", "tenant"), 2),
         (("--subject", "agent:x", "--role", "agent", "--token", "--expires", "9999d"), 2),
         (("--subject", "agent:x", "--role", "agent", "--token", "--expires", "soon"), 2),
