@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import socket
+import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +27,13 @@ SECRET = b"of the host"
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "secret").write_bytes(SECRET)
     root = tmp_path / "workspace"
     root.mkdir()
-    return root
+    yield root
+    # Python's own removal, and so pytest's, is not up to a tree of any depth.
+    subprocess.run(["/bin/rm", "-rf", str(root)], check=True)  # noqa: S603
 
 
 @pytest.fixture
