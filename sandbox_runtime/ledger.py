@@ -184,6 +184,8 @@ class Ledger:
         self._tasks: dict[str, Live] = {}
         self._trees: dict[str, Catalogue] = {}
         """By digest of their text."""
+        self._orphans: dict[str, records.FileKept] = {}
+        """By id. What a restart found kept of tasks that it could not restore."""
         self._in_force: str | None = None
         """Digest of the manifests' text."""
         self._images: dict[str, str] = {}
@@ -302,6 +304,19 @@ class Ledger:
                 self._restore_task(record)
             elif (live := self._tasks.get(getattr(record, "task", ""))) is not None:
                 live.task = replace(live.task, state=evolve(live.task.state, record, sequence))
+            elif isinstance(record, records.FileKept):
+                self._orphans[record.file] = record
+            elif isinstance(record, records.FileDeleted):
+                self._orphans.pop(record.file, None)
+
+    def orphans(self) -> tuple[records.FileKept, ...]:
+        """Return the kept files of tasks of which nothing can be asked any more."""
+        return tuple(self._orphans.values())
+
+    async def delete_orphan(self, file: records.FileKept) -> None:
+        """Record that the time of such a file is over."""
+        await self.note(records.FileDeleted(at=self.now(), task=file.task, file=file.file))
+        self._orphans.pop(file.file, None)
 
     async def _note_loaded(self, tree: Catalogue, digest: str, images: Mapping[str, str]) -> None:
         body = self.seal(SYSTEM, Files(files=dict(tree.sources)))

@@ -71,12 +71,18 @@ class Keeping:
             over = [k for k in live.task.state.kept.values() if self._ledger.now() >= k.until]
             for each in over:
                 await self._delete(live, each.file)
+        for orphan in self._ledger.orphans():
+            if self._ledger.now() >= orphan.until:
+                await self._ledger.delete_orphan(orphan)
+                await asyncio.to_thread(self._kept.delete, orphan.task, orphan.file)
 
     async def clear(self) -> None:
         """Delete what was never recorded, or is recorded as deleted: an earlier broker died."""
-        tasks = {live.task.state.id: live.task.state.kept for live in self._ledger.tasks()}
+        recorded = {(each.task, each.file) for each in self._ledger.orphans()}
+        for live in self._ledger.tasks():
+            recorded |= {(live.task.state.id, name) for name in live.task.state.kept}
         for task, name in await asyncio.to_thread(self._kept.names):
-            if task in tasks and name not in tasks[task]:
+            if (task, name) not in recorded:
                 await asyncio.to_thread(self._kept.delete, task, name)
 
     async def _wanted(self, live: Live, root: int) -> list[str]:

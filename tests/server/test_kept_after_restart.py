@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from sandbox_runtime.audit.verifying import verify
 from sandbox_runtime.client import AsyncBroker
 from sandbox_runtime.errors import EvidenceUnavailable
-from sandbox_runtime.evidence import kept
+from sandbox_runtime.evidence import kept, layout
 from sandbox_runtime.evidence.kept import KeptFiles
 from sandbox_runtime.evidence.keys import Keys
 from sandbox_runtime.server import join
@@ -117,3 +118,24 @@ def test_what_did_not_become_whole_takes_no_room(
     with pytest.raises(EvidenceUnavailable):
         files.keep("t-1", b"x")
     assert not [name for _, name in files.names() if name.endswith(".new")]
+
+
+async def test_kept_files_of_an_erased_task_go_when_their_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path, manifests=filed(tmp_path)) as here, here.client() as broker:
+        task, token = await _opened(broker)
+        await broker.task(task, token).close()
+        state = Path(here.settings.state_dir)
+    assert len(kept_below(state)) == 1
+    Keys.open(layout.keys_directory(state)).destroy(task)
+    async with served(tmp_path, manifests=filed(tmp_path)):
+        assert len(kept_below(state)) == 1  # its time is not over
+    later = time.time_ns() // 1000 + 400 * 86_400 * 10**6
+    monkeypatch.setattr(join, "_micros", lambda: later)
+    soon = timedelta(seconds=1)
+    async with served(tmp_path, manifests=filed(tmp_path), sweep_every=soon) as here:
+        await eventually(lambda: "file.deleted" in here.kinds() and not kept_below(state))
+    async with served(tmp_path, manifests=filed(tmp_path), sweep_every=soon) as here:
+        assert here.kinds().count("file.deleted") == 1
+    assert verify(state).problem is None
