@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_settings import EnvSettingsSource
 
-from sandbox_runtime.manifests.problems import Problem, Where, quoted
+from sandbox_runtime.manifests.problems import ManifestErrors, Problem, Where, quoted
 from sandbox_runtime.manifests.source import read
 from sandbox_runtime.server.settings import Settings
 
@@ -60,10 +60,24 @@ class Variables:
 
 
 def variables() -> Variables:
-    """Return what this process's environment sets."""
+    """Return what this process's environment sets. Raises `ManifestErrors` for what is no text."""
     names = {_where(name): name for name in os.environ if name.upper().startswith(PREFIX)}
+    ours = (name for where, name in names.items() if where[0] not in OF_COMMANDS)
+    if garbled := [name for name in ours if not _is_text(os.environ[name])]:
+        what, mend = "its value is not UTF-8", "set it anew"
+        raise ManifestErrors(
+            [Problem(file=n, line=0, column=0, message=what, mend=mend) for n in garbled]
+        )
     source = _Source()
     return Variables(_written(source(), (), names), names)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a byte that os.environ has kept as half of a surrogate pair
+        return False
+    return True
 
 
 def _mend(where: Where) -> str:

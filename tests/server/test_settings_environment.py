@@ -99,6 +99,16 @@ def test_what_is_wrong_is_said_with_the_variable_s_name(
     assert any(each.startswith(PREFIX + problem) for each in problems(file)), problems(file)
 
 
+def test_a_value_that_is_no_text_is_told_by_its_variable(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(monkeypatch, DRAIN="\udcff", LISTEN__GROUP="a\udcffb")
+    assert {line.partition(";")[0] for line in problems(file)} == {
+        "SANDBOX_BROKER_DRAIN: its value is not UTF-8",
+        "SANDBOX_BROKER_LISTEN__GROUP: its value is not UTF-8",
+    }
+
+
 def test_what_a_variable_holds_is_never_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, DRAIN="s3cret", TOKN="s3cret", VALIDATORS__COUNT="s3cret", LISTEN="s3cret")
     said = "\n".join(problems(file))
